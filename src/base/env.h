@@ -1,0 +1,106 @@
+/* base/env.h: the four doors to the world: clock, random, files, network.
+ *
+ * The broker asks for time, randomness, files and sockets only through these tables.  The program
+ * passes the real ones (io/), the simulator its own.  All of them may be called by any thread
+ * unless a line says otherwise. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include <sys/uio.h>
+
+struct clock {
+    int64_t (*monotonic_ns)(const struct clock *); /* never goes back; runs on during suspend */
+    int64_t (*wall_ns)(const struct clock *);      /* nanoseconds since 1970, UTC */
+};
+
+struct random {
+    void (*fill)(const struct random *, void *out, size_t size); /* unpredictable bytes */
+};
+
+struct files {
+    /* The whole file, appended to *out.  0 or a negative errno. */
+    int (*read)(const struct files *, const char *path, struct buffer *out);
+    /* The names in a folder, each ended by '\0', in no order, appended to *out. */
+    int (*list)(const struct files *, const char *path, struct buffer *out);
+};
+
+/* ------------------------------------------------------------------------------- network ------ */
+
+struct poller; /* one per worker: waits for sockets and for wake-ups */
+
+/* A socket: a Network Connection's bytes, or a listener.  Whoever opened or accepted it owns it. */
+struct stream {
+    const struct stream_ops *ops;
+    char peer[64]; /* "ADDRESS:PORT" as Mosquitto prints it; a listener: "ipv4" or "ipv6" */
+};
+
+struct stream_ops {
+    /* Bytes received, 0 at the end of the stream, or a negative errno (-EAGAIN: none now). */
+    ssize_t (*recv)(struct stream *, void *out, size_t size);
+    /* Bytes taken (maybe fewer than offered), or a negative errno (-EAGAIN: none now). */
+    ssize_t (*send)(struct stream *, const struct iovec *parts, int count);
+    /* A new connection on a listener in *out: 0 or a negative errno. */
+    int (*accept)(struct stream *, struct stream **out);
+    /* Closes and frees.  The stream must not be watched. */
+    void (*close)(struct stream *);
+};
+
+enum { NET_READ = 1, NET_WRITE = 2, NET_HANGUP = 4 };
+
+struct net_event {
+    void *tag;      /* as given to watch */
+    unsigned ready; /* NET_READ | NET_WRITE | NET_HANGUP */
+};
+
+struct listen_options {
+    const char *host;      /* NULL: all addresses */
+    const char *interface; /* bind to this device; NULL: any */
+    int port;
+    int family;            /* AF_INET, AF_INET6, or AF_UNSPEC for both */
+    bool nodelay;          /* TCP_NODELAY on accepted connections */
+    bool shared;           /* several sockets on one port: every worker opens its own */
+    bool probe;            /* fail if another process listens there already */
+};
+
+struct network {
+    struct poller *(*poller_create)(const struct network *); /* NULL: no memory or descriptors */
+    void (*poller_destroy)(struct poller *);
+    /* Waits at most timeout_ns (0: not at all, INT64_MAX: for ever).  The number of events.
+     * Only by the poller's owner. */
+    int (*poller_wait)(struct poller *, struct net_event *events, int max, int64_t timeout_ns);
+    void (*poller_wake)(struct poller *); /* any thread: makes poller_wait return */
+
+    /* Level triggered.  interest is a set of NET_READ and NET_WRITE; hang-ups are always told.
+     * Calling it again changes interest and tag.  0 or a negative errno. */
+    int (*watch)(struct poller *, struct stream *, unsigned interest, void *tag);
+    void (*unwatch)(struct poller *, struct stream *);
+
+    /* Opens the sockets of one listener (several when a name has several addresses), at most max,
+     * into out.  The number of sockets (> 0), or a negative errno; then *error_text (static) says
+     * which step failed. */
+    int (*listen)(const struct network *, const struct listen_options *, struct stream **out,
+                  int max, const char **error_text);
+};
+
+struct env {
+    const struct clock *clock;
+    const struct random *random;
+    const struct files *files;
+    const struct network *network;
+};
+
+static inline int64_t env_monotonic_ns(const struct env *e)
+{
+    return e->clock->monotonic_ns(e->clock);
+}
+
+static inline int64_t env_wall_ns(const struct env *e)
+{
+    return e->clock->wall_ns(e->clock);
+}
+
+static inline void env_random(const struct env *e, void *out, size_t size)
+{
+    e->random->fill(e->random, out, size);
+}

@@ -1,0 +1,41 @@
+/* base/timers.h: a hashed timing wheel.
+ *
+ *     coarse   1024 slots of 1 s    deadlines a second or more away
+ *     fine     1024 slots of 4 ms   nearer ones
+ *
+ * A slot is scanned when its turn comes, and a timer that is not due yet (it belongs to a later
+ * round) stays: nothing ever cascades, so no turn is long.  A timer never fires early; it fires at
+ * most 4 ms late when set less than a second ahead, at most 1 s late otherwise.  Set and cancel
+ * are O(1).  Rejected: a heap (three times the cost to re-arm), a cascading wheel (80 ms in one
+ * turn with a million timers).  One thread.  Times are nanoseconds of any one monotonic clock. */
+#pragma once
+
+#include "base/list.h"
+#include <stdint.h>
+
+struct timers;
+
+struct timer {
+    struct list link;
+    int64_t deadline_ns;
+    uint32_t kind; /* the owner's: which object this timer is part of */
+};
+
+struct timers *timers_create(int64_t now_ns); /* NULL: no memory */
+void timers_destroy(struct timers *t);
+
+void timer_init(struct timer *timer, uint32_t kind);
+bool timer_is_set(const struct timer *timer);
+
+/* (Re)arms. */
+void timers_set(struct timers *t, struct timer *timer, int64_t deadline_ns);
+void timers_cancel(struct timers *t, struct timer *timer); /* fine if not set */
+
+/* One timer that is due, now unset; NULL when no more are due at now_ns.  Earlier slots first.
+ * Bounded work per call apart from skipping timers of later rounds, and from sorting what became
+ * due when the clock jumped by more than a round.  now_ns never goes backwards. */
+struct timer *timers_expire(struct timers *t, int64_t now_ns);
+
+/* When timers_expire should be called next: INT64_MAX when no timer is set.  Never later than the
+ * promise at the top needs; may be earlier. */
+int64_t timers_next_ns(const struct timers *t);

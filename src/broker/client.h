@@ -1,0 +1,110 @@
+/* broker/client.h: a Client as its worker knows it: its Session and, while there is one, its
+ * Network Connection.
+ *
+ * Lives as long as the Session.  Owned by one worker. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/timers.h"
+#include "broker/post.h"
+#include "broker/publication.h"
+#include "config/config.h"
+#include "router/router.h"
+#include "mqtt/topic.h"
+#include "session/session.h"
+
+struct connection;
+struct worker;
+
+/* One of the Client's subscriptions. */
+struct client_subscription {
+    struct subscription *route; /* not shared */
+    struct share *share;        /* shared */
+    uint32_t options;
+    uint32_t id;
+    struct bytes filter; /* as the Client wrote it */
+    uint8_t text[];
+};
+
+struct client {
+    struct worker *worker;
+    uint64_t handle;
+    struct bytes client_id; /* owned */
+    struct bytes username;  /* owned; data NULL: none */
+    uint64_t publisher_hash; /* of client_id */
+    struct session *session;
+    struct delivery_sink sink;
+    struct connection *connection; /* NULL: not connected */
+    struct map subscriptions;      /* struct client_subscription, by filter */
+    bool is_full;                  /* registered in server->full */
+
+    struct message *will; /* NULL: none */
+    uint32_t will_delay_s;
+    bool will_expires; /* its message has an expiry: will_expiry_s from when it is published */
+    uint32_t will_expiry_s;
+    struct timer will_timer;
+
+    uint32_t session_expiry_s; /* UINT32_MAX: never */
+    struct timer expiry_timer; /* runs while not connected */
+
+    uint16_t takeovers; /* in this minute */
+    int64_t takeovers_since_ns;
+    uint32_t *drops; /* by cause; NULL: none so far */
+    int64_t drop_logged_ns;
+};
+
+/* A new Session for a Client Identifier that has none here.  Takes over one claim in the directory
+ * on success.  NULL: no memory. */
+struct client *client_create(struct worker *w, struct bytes client_id);
+
+/* Ends the Session: subscriptions, queue and all.  Its connection must be gone.  Gives the claim
+ * back. */
+void client_destroy(struct client *c);
+
+/* Its Network Connection begins; CONNACK is out.  receive_max as in session_attach. */
+void client_on_connected(struct client *c, struct connection *connection, uint16_t receive_max);
+
+/* It is gone: the Will goes out or waits, and the Session ends or its expiry begins to run.  The
+ * client may be destroyed by this. */
+enum client_parting {
+    PARTING_CLEAN,     /* DISCONNECT with success: no Will */
+    PARTING_WITH_WILL, /* anything else */
+};
+void client_on_disconnected(struct client *c, enum client_parting how);
+void client_on_session_expiry(struct client *c); /* destroys it */
+
+/* The Will Message (a reference, or NULL: none) replaces the one there was. */
+void client_set_will(struct client *c, struct message *will, uint32_t delay_s);
+void client_publish_will(struct client *c); /* now, if there is one */
+void client_on_will_delay(struct client *c);
+
+int client_set_username(struct client *c, struct bytes username); /* data NULL: none; 0, -ENOMEM */
+uint16_t client_window(const struct client *c); /* messages of QoS > 0 in flight, at most */
+struct session_options client_session_options(const struct config *config);
+
+struct client_subscription *client_find_subscription(const struct client *c, struct bytes filter);
+
+/* Adds a subscription, or replaces the options of the one with the same filter.  0 or -ENOMEM. */
+int client_subscribe(struct client *c, struct bytes filter, uint32_t options, uint32_t id,
+                     bool *is_new);
+bool client_unsubscribe(struct client *c, struct bytes filter); /* false: no such subscription */
+/* Takes it out of the router or its group; the object stays. */
+void client_end_subscription(struct client *c, struct client_subscription *s, enum share_leave why);
+
+/* Hands over one message that matched a subscription of this Client.  many_ids (owned) or NULL. */
+void client_deliver(struct client *c, struct publication *p, uint32_t options, uint32_t id,
+                    uint32_t *many_ids, bool is_retained);
+
+/* The same from a group at home somewhere: with a ticket. */
+void client_deliver_handover(struct client *c, const struct note *n);
+
+/* Tells the homes of the Client's groups that it is online or offline. */
+void client_announce_to_groups(struct client *c);
+
+void client_on_queue_moved(struct client *c); /* the Client acknowledged something */
+
+/* Counts a message that will not reach this Client, and says so once a minute. */
+void client_on_drop(struct client *c, enum drop cause);
+
+void client_check(const struct client *c);

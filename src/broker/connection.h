@@ -1,0 +1,130 @@
+/* broker/connection.h: one Network Connection: bytes to packets and back.
+ *
+ *     recv -> [rx tail] -> frame -> packet -> on_connect, on_publish, ...
+ *     ... -> packet -> [tx queue] -> flush at the end of the turn -> send
+ *
+ * Owned by one worker.  Ending it (connection_close) is possible at any moment: the object stays
+ * until the end of the turn, so that callers up the stack may still ask for its state. */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/timers.h"
+#include "broker/publication.h"
+#include "broker/topic_alias.h"
+#include "broker/worker.h"
+#include "io/sendq.h"
+#include "mqtt/packet.h"
+
+struct client;
+
+enum connection_state {
+    CONNECTION_AWAITS_CONNECT,
+    CONNECTION_OPEN,
+    CONNECTION_CLOSED, /* to be destroyed at the end of the turn */
+};
+
+enum { /* why it is not read: a set */
+    PAUSED_BY_MAIL = 1 << 0,   /* another worker does not keep up */
+    PAUSED_BY_MEMORY = 1 << 1, /* memory_limit is near */
+};
+
+struct connection {
+    struct source source;
+    enum connection_state state;
+    struct worker *worker;
+    struct stream *stream;
+    struct client *client; /* once OPEN */
+    struct list link, dirty_link, paused_link;
+
+    enum version version;
+    uint8_t listener;      /* index in the configuration */
+    bool is_placed;        /* this worker is the one for its Session, and holds a claim for it */
+    bool has_assigned_id;
+    bool is_bridge;
+    bool is_broken;        /* cannot go on: closed at the end of the turn */
+    bool wants_problem_information;
+    uint8_t watched; /* what the poller was asked for */
+    uint8_t paused;
+    uint16_t keep_alive_s; /* 0: none */
+    uint16_t receive_max;  /* ours: how many of QoS 2 it may have open */
+    uint16_t client_receive_max; /* the Client's: how many we may have in flight */
+    uint32_t max_packet_size; /* the Client's; UINT32_MAX: no limit */
+
+    struct buffer rx; /* the unfinished packet, if any */
+    uint32_t rx_size; /* its size, as far as its header said; 0: not known */
+    struct sendq tx;
+    struct timer timer;
+    int64_t opened_ns;      /* these four as worker_live_ns */
+    int64_t received_ns;    /* the last packet */
+    int64_t rx_begun_ns;    /* the unfinished packet; meaningless if there is none */
+    int64_t tx_progress_ns; /* the socket took bytes; meaningless if none wait */
+
+    struct alias_in aliases_in;
+    struct alias_out aliases_out;
+    struct bytes placed_id; /* owned; the Client Identifier of a handoff, until CONNECT is done */
+};
+
+/* A connection on its way to the worker that has its Session: the bytes read so far begin with its
+ * CONNECT. */
+struct handoff {
+    struct stream *stream;
+    unsigned listener;
+    int64_t opened_ns;
+    struct bytes client_id; /* owned; of which it carries a claim in the directory */
+    bool has_assigned_id;   /* we chose it: CONNECT says nothing */
+    struct buffer received;
+};
+/* Closes the stream and gives the claim back, if they are still there.  NULL is fine. */
+void handoff_destroy(struct worker *w, struct handoff *h);
+
+void connection_accept(struct worker *w, unsigned listener, struct stream *stream);
+void connection_take(struct worker *w, struct handoff *h); /* takes over */
+void connection_destroy(struct connection *c);
+
+/* For a handoff: the stream, no longer watched; the connection is closed without a word. */
+struct stream *connection_give_up_stream(struct connection *c);
+
+/* Decodes and handles what is in rx, as far as it goes. */
+void connection_process(struct connection *c);
+
+void connection_on_event(struct connection *c, unsigned ready);
+void connection_on_timer(struct connection *c);
+
+/* Sends a packet (not PUBLISH).  Reason String and User Properties are left out when they would make
+ * it too large for the Client [MQTT-3.1.2-24]. */
+void connection_send(struct connection *c, struct packet *p);
+
+struct sending {
+    uint8_t qos;
+    bool retain, dup;
+    uint16_t packet_id;
+    const uint32_t *ids; /* Subscription Identifiers */
+    size_t id_count;
+};
+/* Sends a PUBLISH.  False: larger than the Client takes, and not sent. */
+bool connection_send_publish(struct connection *c, struct publication *p,
+                             const struct sending *how);
+
+bool connection_is_congested(const struct connection *c); /* the queue had better wait */
+bool connection_is_flooded(const struct connection *c);   /* QoS 0 is dropped */
+
+/* Sends what waits, as far as the socket takes it. */
+void connection_flush(struct connection *c);
+void connection_flush_now(struct connection *c);  /* in the middle of a turn; never closes */
+void connection_flush_last(struct connection *c); /* one try, before the end */
+void connection_watch(struct connection *c, unsigned interest);
+void connection_arm(struct connection *c); /* a deadline may have come nearer */
+
+/* Ends it for a fault of the peer or a decision of ours: a DISCONNECT with the reason where the
+ * version has it (before CONNACK: nothing), then the socket is closed.  text is for the log
+ * (static, Mosquitto's words).  The Will is sent unless told otherwise. */
+void connection_fail(struct connection *c, enum reason reason, const char *text);
+
+/* The same without any packet: the peer has gone, or has said goodbye (clean). */
+void connection_close(struct connection *c, bool is_clean, const char *text);
+
+void connection_pause(struct connection *c, unsigned why);
+void connection_resume(struct connection *c, unsigned why); /* goes on with what was read */
+
+void connection_check(const struct connection *c);

@@ -1,0 +1,277 @@
+/* broker/connection_send.c: Control Packets -> bytes -> socket.
+ *
+ * Packets are encoded straight into the transmit queue and flushed at the end of the turn, so that
+ * all packets of a turn share one system call; a queue that grows past a mark is flushed at once. */
+#include "broker/client.h"
+#include "broker/connection.h"
+#include <errno.h>
+
+enum {
+    CONGESTED_SIZE = 64 * 1024,  /* then the session's queue keeps the rest */
+    FLOODED_SIZE = 1024 * 1024,  /* then QoS 0 is dropped */
+    FLUSH_AT_SIZE = 64 * 1024,   /* then the turn's end is not waited for */
+    REFER_FROM_SIZE = 4 * 1024,  /* payloads from this size are not copied */
+    PARTS_MAX = 64,
+};
+
+bool connection_is_congested(const struct connection *c)
+{
+    return c->tx.size > CONGESTED_SIZE;
+}
+
+bool connection_is_flooded(const struct connection *c)
+{
+    return c->tx.size > FLOODED_SIZE;
+}
+
+static void tap(struct connection *c, const struct packet *p)
+{
+    for (struct tap *t = c->worker->taps; t != NULL; t = t->next)
+        t->on_packet(t, c, TAP_SENT, p);
+}
+
+/* Room for one packet.  Without memory the connection cannot go on: the Client would miss an answer;
+ * it ends at the end of the turn, when no caller is in the middle of something. */
+static uint8_t *reserve(struct connection *c, size_t size)
+{
+    uint8_t *room = sendq_reserve(&c->tx, &c->worker->chunks, size);
+    if (room == NULL)
+        c->is_broken = true;
+    if (list_is_empty(&c->dirty_link))
+        list_push_back(&c->worker->dirty, &c->dirty_link);
+    return room;
+}
+
+static void sent(struct connection *c, enum packet_type type, size_t before)
+{
+    struct worker *w = c->worker;
+    metrics_add(&w->metrics, METRIC_packets_sent, 1);
+    metric_bump(&w->metrics.sent[type], 1);
+    if (before == 0)
+        c->tx_progress_ns = worker_live_ns(w);
+    if (c->tx.size > FLUSH_AT_SIZE && c->watched == NET_READ)
+        connection_flush_now(c);
+}
+
+/* Drops Reason String and User Properties. */
+static void strip(struct properties *p)
+{
+    p->present &= ~((uint64_t)1 << PROPERTY_REASON_STRING | (uint64_t)1 << PROPERTY_USER_PROPERTY);
+    p->raw = (struct bytes){ 0 };
+}
+
+static struct properties *properties_of(struct packet *p)
+{
+    switch (p->type) {
+    case PACKET_CONNACK:
+        return &p->connack.properties;
+    case PACKET_SUBACK:
+    case PACKET_UNSUBACK:
+        return &p->suback.properties;
+    case PACKET_DISCONNECT:
+    case PACKET_AUTH:
+        return &p->disconnect.properties;
+    default:
+        return &p->ack.properties;
+    }
+}
+
+void connection_send(struct connection *c, struct packet *p)
+{
+    if (c->state == CONNECTION_CLOSED || c->is_broken)
+        return;
+    size_t size = packet_size(p, c->version), before = c->tx.size;
+    if (size > c->max_packet_size && p->type != PACKET_PINGRESP) {
+        strip(properties_of(p));
+        size = packet_size(p, c->version);
+    }
+    uint8_t *room = reserve(c, size);
+    if (room == NULL)
+        return;
+    packet_encode(p, c->version, room);
+    sendq_commit(&c->tx, size);
+    if (c->worker->taps != NULL)
+        tap(c, p);
+    sent(c, p->type, before);
+}
+
+/* ---------------------------------------------------------------------------------- PUBLISH --- */
+
+/* Several Subscription Identifiers and the message's own properties in one list, in the turn's
+ * scratch memory.  False: no memory. */
+static bool list_ids(struct connection *c, const struct message *m, const struct sending *how,
+                     struct bytes *out)
+{
+    uint8_t *list = arena_alloc(&c->worker->scratch, how->id_count * 5 + m->properties.size);
+    if (list == NULL)
+        return false;
+    uint8_t *end = list;
+    for (size_t i = 0; i < how->id_count; i++) {
+        struct properties one = { .subscription_identifier = how->ids[i] };
+        properties_add(&one, PROPERTY_SUBSCRIPTION_IDENTIFIER);
+        end = properties_encode(&one, end);
+    }
+    if (m->properties.size > 0)
+        memcpy(end, m->properties.data, m->properties.size);
+    *out = bytes_of(list, (size_t)(end - list) + m->properties.size);
+    return true;
+}
+
+static bool add_ids(struct connection *c, const struct message *m, const struct sending *how,
+                    struct properties *p)
+{
+    p->raw = m->properties;
+    if (how->id_count > 1)
+        return list_ids(c, m, how, &p->raw);
+    if (how->id_count == 1) {
+        properties_add(p, PROPERTY_SUBSCRIPTION_IDENTIFIER);
+        p->subscription_identifier = how->ids[0];
+    }
+    return true;
+}
+
+static bool prepare(struct connection *c, const struct message *m, const struct sending *how,
+                    struct publish *p, bool *is_new_alias)
+{
+    p->dup = how->dup;
+    p->retain = how->retain;
+    p->qos = how->qos;
+    p->packet_id = how->packet_id;
+    p->topic = m->topic;
+    p->payload = m->payload;
+    p->properties.present = 0;
+    p->properties.raw = (struct bytes){ 0 };
+    *is_new_alias = false;
+    if (!version_has_properties(c->version))
+        return true;
+    if (m->expires_ns != MESSAGE_NEVER) { /* [MQTT-3.3.2-6] */
+        properties_add(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+        p->properties.message_expiry_interval = message_expiry_s(m, c->worker->now_ns);
+    }
+    if (c->aliases_out.max > 0) {
+        uint16_t alias = alias_out_use(&c->aliases_out, m->topic, is_new_alias);
+        if (alias > 0) {
+            properties_add(&p->properties, PROPERTY_TOPIC_ALIAS);
+            p->properties.topic_alias = alias;
+            if (!*is_new_alias)
+                p->topic = (struct bytes){ 0 };
+        }
+    }
+    return add_ids(c, m, how, &p->properties);
+}
+
+/* Encodes the head, and the payload by copy or by reference.  -ENOMEM: nothing is queued. */
+static int enqueue(struct connection *c, struct publication *pub, const struct publish *p,
+                   size_t head)
+{
+    size_t payload = p->payload.size;
+    bool copies = payload < REFER_FROM_SIZE;
+    struct message *kept = copies ? NULL : publication_keep(pub);
+    if (!copies && kept == NULL)
+        return -ENOMEM;
+    struct bytes view = copies ? p->payload : kept->payload;
+
+    uint8_t *room = reserve(c, copies ? head + payload : head);
+    if (room == NULL)
+        return -ENOMEM;
+    publish_head_encode(p, c->version, room);
+    if (copies && payload > 0)
+        memcpy(room + head, view.data, payload);
+    sendq_commit(&c->tx, copies ? head + payload : head);
+    if (copies || sendq_refer(&c->tx, &kept->block, view) == 0)
+        return 0;
+    c->is_broken = true; /* half a packet is queued */
+    return -ENOMEM;
+}
+
+static void tap_publish(struct connection *c, const struct publish *p)
+{
+    struct packet packet = { .type = PACKET_PUBLISH, .publish = *p };
+    tap(c, &packet);
+}
+
+bool connection_send_publish(struct connection *c, struct publication *pub,
+                             const struct sending *how)
+{
+    if (c->state == CONNECTION_CLOSED || c->is_broken)
+        return true; /* as if lost on the wire */
+    struct publish p;
+    bool is_new_alias;
+    size_t before = c->tx.size;
+    if (!prepare(c, pub->message, how, &p, &is_new_alias)) {
+        c->is_broken = true;
+        return true;
+    }
+    size_t head = publish_head_size(&p, c->version);
+    if (head + p.payload.size > c->max_packet_size) { /* [MQTT-3.1.2-24] [MQTT-3.1.2-25] */
+        if (is_new_alias && properties_have(&p.properties, PROPERTY_TOPIC_ALIAS))
+            alias_out_forget(&c->aliases_out, pub->message->topic);
+        return false;
+    }
+    if (enqueue(c, pub, &p, head) != 0) {
+        c->is_broken = true;
+        return true;
+    }
+    if (c->worker->taps != NULL)
+        tap_publish(c, &p);
+    metrics_add(&c->worker->metrics, METRIC_publish_sent, 1);
+    metrics_add(&c->worker->metrics, METRIC_publish_bytes_sent, (int64_t)p.payload.size);
+    sent(c, PACKET_PUBLISH, before);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------ flush --- */
+
+/* Sends until the socket takes no more.  0, or what the socket said. */
+static ssize_t send_all(struct connection *c)
+{
+    while (c->tx.size > 0) {
+        struct iovec parts[PARTS_MAX];
+        int count = sendq_parts(&c->tx, parts, PARTS_MAX);
+        ssize_t sent_now = c->stream->ops->send(c->stream, parts, count);
+        if (sent_now < 0)
+            return sent_now == -EAGAIN ? 0 : sent_now;
+        metrics_add(&c->worker->metrics, METRIC_bytes_sent, sent_now);
+        c->tx_progress_ns = worker_live_ns(c->worker);
+        size_t offered = 0;
+        for (int i = 0; i < count; i++)
+            offered += parts[i].iov_len;
+        sendq_sent(&c->tx, &c->worker->chunks, (size_t)sent_now);
+        if ((size_t)sent_now < offered)
+            return 0;
+    }
+    return 0;
+}
+
+void connection_flush_now(struct connection *c)
+{
+    if (c->state == CONNECTION_CLOSED || c->is_broken)
+        return;
+    if (send_all(c) < 0)
+        c->is_broken = true; /* ended at the end of the turn */
+}
+
+void connection_flush_last(struct connection *c)
+{
+    if (!c->is_broken && c->tx.size > 0)
+        (void)send_all(c); /* whoever does not take it now will not get it */
+}
+
+void connection_flush(struct connection *c)
+{
+    list_remove(&c->dirty_link);
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    bool was_congested = connection_is_congested(c);
+    connection_flush_now(c);
+    if (c->is_broken) {
+        connection_close(c, false, "connection error");
+        return;
+    }
+    bool waits = c->tx.size > 0;
+    connection_watch(c, (c->watched & NET_READ) | (waits ? NET_WRITE : 0));
+    if (waits)
+        connection_arm(c);
+    if (c->client != NULL && (was_congested || !waits) && !connection_is_congested(c))
+        session_pump(c->client->session, c->worker->now_ns);
+}

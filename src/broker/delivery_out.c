@@ -1,0 +1,207 @@
+/* broker/delivery_out.c: the last steps before the session.
+ *
+ * QoS 0 to a connected Client, which is most traffic, is encoded right away from wherever the
+ * message is.  Everything else becomes a delivery and goes through the session. */
+#include "broker/delivery_out.h"
+#include "auth/auth.h"
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/full_sessions.h"
+#include "broker/server.h"
+#include "broker/shares.h"
+
+#define DROP_LOG_INTERVAL_NS (INT64_C(60) * 1000000000)
+
+/* --------------------------------------------------------------------------------- dropping --- */
+
+static const char *const drop_texts[] = {
+#define DROP(name, topic, text) [DROP_##name] = text,
+    DROP_TABLE(DROP)
+#undef DROP
+};
+
+/* Limits of ours, which an operator should hear about; the others are as the Client wanted it. */
+static bool is_at_limit(enum drop cause)
+{
+    return cause == DROP_QUEUE_FULL || cause == DROP_SLOW || cause == DROP_NO_MEMORY;
+}
+
+void client_on_drop(struct client *c, enum drop cause)
+{
+    struct worker *w = c->worker;
+    metric_bump(&w->metrics.drops[cause], 1);
+    if (c->drops == NULL)
+        c->drops = memory_alloc_zero(DROP_COUNT * sizeof *c->drops);
+    if (c->drops != NULL)
+        c->drops[cause]++;
+    if (!is_at_limit(cause))
+        return;
+    metrics_add(&w->metrics, METRIC_publish_dropped, 1);
+    if (c->drop_logged_ns != 0 && w->now_ns - c->drop_logged_ns < DROP_LOG_INTERVAL_NS)
+        return;
+    c->drop_logged_ns = w->now_ns;
+    log_line(w->log, LOG_TYPE_NOTICE, "Outgoing messages are being dropped for client %s. (%s)",
+             LOG_TEXT(c->client_id), drop_texts[cause]);
+}
+
+/* ------------------------------------------------------------------------- the session's sink - */
+
+static struct client *client_of(struct delivery_sink *sink)
+{
+    return container_of(sink, struct client, sink);
+}
+
+static bool send_publish(struct delivery_sink *sink, const struct delivery *d, bool dup)
+{
+    struct client *c = client_of(sink);
+    struct publication p = { d->message, true, 0 };
+    struct sending how = { .qos = d->qos,
+                           .retain = (d->flags & DELIVERY_RETAIN) != 0,
+                           .dup = dup,
+                           .packet_id = d->packet_id };
+    how.id_count = delivery_ids(d, &how.ids);
+    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, d->message->topic)) {
+        client_on_drop(c, DROP_NOT_AUTHORIZED);
+        return true;
+    }
+    return connection_send_publish(c->connection, &p, &how);
+}
+
+static void send_pubrel(struct delivery_sink *sink, uint16_t packet_id)
+{
+    struct packet p = { .type = PACKET_PUBREL, .ack = { .packet_id = packet_id } };
+    connection_send(client_of(sink)->connection, &p);
+}
+
+static bool is_congested(struct delivery_sink *sink)
+{
+    return connection_is_congested(client_of(sink)->connection);
+}
+
+static bool is_flooded(struct delivery_sink *sink)
+{
+    return connection_is_flooded(client_of(sink)->connection);
+}
+
+static void on_finished(struct delivery_sink *sink, const struct delivery *d)
+{
+    struct client *c = client_of(sink);
+    if (d->ticket != 0)
+        shares_finish(c->worker, d->group, c->handle, d->ticket);
+}
+
+static void on_returned(struct delivery_sink *sink, const struct delivery *d)
+{
+    struct client *c = client_of(sink);
+    if (d->ticket != 0)
+        shares_return(c->worker, d->group, c->handle, d->ticket);
+}
+
+static void on_dropped(struct delivery_sink *sink, const struct delivery *d, enum drop cause)
+{
+    client_on_drop(client_of(sink), cause);
+}
+
+void client_init_sink(struct client *c)
+{
+    c->sink = (struct delivery_sink){
+        send_publish, send_pubrel, is_congested, is_flooded, on_finished, on_returned, on_dropped,
+    };
+}
+
+/* --------------------------------------------------------------------------------- deliver ---- */
+
+/* queue_policy refuse-publisher: publishers everywhere see whether there is room. */
+static void tell_fullness(struct client *c)
+{
+    struct worker *w = c->worker;
+    if (w->config->queue_policy != QUEUE_REFUSE_PUBLISHER && !c->is_full)
+        return;
+    bool is_full = session_is_full(c->session, 1);
+    if (is_full && !c->is_full)
+        c->is_full = full_sessions_add(w->server->full, c->handle) == 0;
+    else if (!is_full && c->is_full) {
+        full_sessions_remove(w->server->full, c->handle);
+        c->is_full = false;
+    }
+}
+
+void client_on_queue_moved(struct client *c)
+{
+    tell_fullness(c);
+}
+
+static uint8_t granted_qos(const struct worker *w, const struct message *m, uint32_t options)
+{
+    uint8_t granted = options & SUBSCRIBER_QOS;
+    return m->qos < granted && !w->config->upgrade_outgoing_qos ? m->qos : granted;
+}
+
+/* [MQTT-3.3.1-12] [MQTT-3.3.1-13]; for Retained Messages sent on SUBSCRIBE always set
+ * [MQTT-3.3.1-8]. */
+static bool retain_flag(const struct client *c, const struct message *m, uint32_t options,
+                        bool is_retained)
+{
+    if (is_retained)
+        return true;
+    bool as_published = (options & SUBSCRIBER_RETAIN_AS_PUBLISHED) != 0 ||
+                        (c->connection != NULL && c->connection->is_bridge);
+    return as_published && m->retain;
+}
+
+/* The short way: encoded now, nothing kept. */
+static void deliver_now(struct client *c, struct publication *p, bool retain, uint32_t id)
+{
+    struct sending how = { .retain = retain, .ids = &id, .id_count = id != 0 };
+    if (connection_is_flooded(c->connection))
+        client_on_drop(c, DROP_SLOW);
+    else if (message_is_expired(p->message, c->worker->now_ns))
+        client_on_drop(c, DROP_EXPIRED);
+    else if (!connection_send_publish(c->connection, p, &how))
+        client_on_drop(c, DROP_TOO_LARGE);
+}
+
+void client_deliver(struct client *c, struct publication *p, uint32_t options, uint32_t id,
+                    uint32_t *many_ids, bool is_retained)
+{
+    const struct message *m = p->message;
+    uint8_t qos = granted_qos(c->worker, m, options);
+    bool retain = retain_flag(c, m, options, is_retained);
+
+    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, m->topic)) {
+        client_on_drop(c, DROP_NOT_AUTHORIZED);
+    } else if (qos == 0 && c->connection != NULL && many_ids == NULL) {
+        deliver_now(c, p, retain, id);
+    } else {
+        struct message *kept = publication_keep(p);
+        if (kept == NULL) {
+            client_on_drop(c, DROP_NO_MEMORY);
+        } else {
+            struct delivery d = { .message = message_ref(kept) };
+            d.qos = qos & 3u;
+            d.flags = (uint8_t)((retain ? DELIVERY_RETAIN : 0) |
+                                (many_ids != NULL ? DELIVERY_MANY_IDS : 0));
+            if (many_ids != NULL)
+                d.ids.many = many_ids;
+            else
+                d.ids.one = id;
+            session_deliver(c->session, &d, c->worker->now_ns);
+            tell_fullness(c);
+            return; /* the delivery owns many_ids now */
+        }
+    }
+    memory_free(many_ids);
+}
+
+void client_deliver_handover(struct client *c, const struct note *n)
+{
+    struct delivery d = { .message = message_ref(n->handover.message) };
+    d.qos = n->handover.qos & 3u;
+    d.ids.one = n->handover.id;
+    d.group = n->handover.group;
+    d.ticket = n->handover.ticket;
+    if (retain_flag(c, d.message, n->handover.options, false))
+        d.flags |= DELIVERY_RETAIN;
+    session_deliver(c->session, &d, c->worker->now_ns);
+    tell_fullness(c);
+}

@@ -1,0 +1,50 @@
+/* broker/on_ack.c: PUBACK, PUBREC, PUBREL, PUBCOMP (MQTT 5.0, sections 3.4 to 3.7).
+ *
+ * Acknowledgements of deliveries go to the session, which then sends what they made room for.  One
+ * that fits no message answers a delivery we gave up on: counted, not punished. */
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/on.h"
+
+static void count_unknown(struct connection *c, bool known)
+{
+    if (!known)
+        metrics_add(&c->worker->metrics, METRIC_acks_unknown, 1);
+}
+
+void on_puback(struct connection *c, const struct ack *p)
+{
+    struct client *client = c->client;
+    count_unknown(c, session_on_puback(client->session, p->packet_id, p->reason,
+                                       c->worker->now_ns));
+    client_on_queue_moved(client);
+}
+
+void on_pubrec(struct connection *c, const struct ack *p)
+{
+    struct client *client = c->client;
+    bool known = session_on_pubrec(client->session, p->packet_id, p->reason, c->worker->now_ns);
+    count_unknown(c, known);
+    if (!known && !reason_is_error(p->reason)) { /* let the Client forget it, too */
+        struct packet answer = { .type = PACKET_PUBREL,
+                                 .ack = { .packet_id = p->packet_id,
+                                          .reason = REASON_PACKET_IDENTIFIER_NOT_FOUND } };
+        connection_send(c, &answer);
+    }
+    client_on_queue_moved(client);
+}
+
+void on_pubrel(struct connection *c, const struct ack *p)
+{
+    struct packet answer = { .type = PACKET_PUBCOMP, .ack.packet_id = p->packet_id };
+    if (!session_on_pubrel(c->client->session, p->packet_id))
+        answer.ack.reason = REASON_PACKET_IDENTIFIER_NOT_FOUND; /* [MQTT-4.3.3-11] */
+    connection_send(c, &answer);
+}
+
+void on_pubcomp(struct connection *c, const struct ack *p)
+{
+    struct client *client = c->client;
+    count_unknown(c, session_on_pubcomp(client->session, p->packet_id, c->worker->now_ns));
+    client_on_queue_moved(client);
+}

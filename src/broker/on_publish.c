@@ -1,0 +1,210 @@
+/* broker/on_publish.c: PUBLISH (MQTT 5.0, section 3.3; 3.1.1, section 3.3).
+ *
+ *     alias -> topic -> may it? -> (QoS 2: is it new?) -> route -> acknowledge
+ *
+ * The message stays a view into the receive buffer until somebody has to keep it. */
+#include "auth/auth.h"
+#include "base/hash.h"
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/on.h"
+#include "broker/server.h"
+#include "mqtt/utf8.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* PUBACK or PUBREC.  Versions without reason codes get a plain one, whatever became of it
+ * [MQTT3-3.3.5-2]. */
+static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
+{
+    struct packet p = { .type = qos == 1 ? PACKET_PUBACK : PACKET_PUBREC,
+                        .ack = { .packet_id = packet_id, .reason = reason } };
+    if (qos > 0)
+        connection_send(c, &p);
+}
+
+void on_publish_refused(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
+{
+    if (version_has_reason_codes(c->version) && qos > 0 && packet_id != 0)
+        acknowledge(c, qos, packet_id, reason);
+    else
+        connection_fail(c, reason, "protocol error");
+}
+
+/* What this Client may not do at all.  SUCCESS, or why the connection ends. */
+static enum reason check_limits(const struct connection *c, const struct publish *p)
+{
+    const struct config *config = c->worker->config;
+    if (p->qos > config->listeners[c->listener].max_qos) /* [MQTT-3.2.2-11] */
+        return REASON_QOS_NOT_SUPPORTED;
+    if (p->retain && !config->retain_available) /* [MQTT-3.2.2-14] */
+        return REASON_RETAIN_NOT_SUPPORTED;
+    if (version_has_properties(c->version) && p->properties.subscription_id_count > 0)
+        return REASON_PROTOCOL_ERROR; /* [MQTT-3.3.4-6] */
+    return REASON_SUCCESS;
+}
+
+/* The Topic Name that is meant, by name or by alias (section 3.3.2.3.4). */
+static enum reason resolve_topic(struct connection *c, const struct publish *p, struct bytes *topic)
+{
+    bool has_alias = version_has_properties(c->version) &&
+                     properties_have(&p->properties, PROPERTY_TOPIC_ALIAS);
+    uint16_t alias = has_alias ? p->properties.topic_alias : 0;
+    *topic = p->topic;
+    if (!has_alias)
+        return p->topic.size > 0 ? REASON_SUCCESS : REASON_PROTOCOL_ERROR;
+    if (alias == 0 || alias > c->aliases_in.max) /* [MQTT-3.3.2-8] [MQTT-3.3.2-9] */
+        return REASON_TOPIC_ALIAS_INVALID;
+    if (p->topic.size == 0)
+        return alias_in_find(&c->aliases_in, alias, topic) ? REASON_SUCCESS
+                                                           : REASON_PROTOCOL_ERROR;
+    return alias_in_set(&c->aliases_in, alias, p->topic) == 0 ? REASON_SUCCESS
+                                                              : REASON_QUOTA_EXCEEDED;
+}
+
+/* What is wrong with this one message: it is not delivered, the connection goes on. */
+static enum reason check_message(const struct connection *c, const struct publish *p,
+                                 struct bytes topic)
+{
+    const struct client *client = c->client;
+    uint32_t max = c->worker->config->message_size_limit;
+    if (!topic_name_is_valid(topic))
+        return REASON_TOPIC_NAME_INVALID;
+    if (version_has_properties(c->version) &&
+        properties_have(&p->properties, PROPERTY_RESPONSE_TOPIC) &&
+        !topic_name_is_valid(p->properties.response_topic)) /* [MQTT-3.3.2-14] */
+        return REASON_TOPIC_NAME_INVALID;
+    if (max > 0 && p->payload.size > max)
+        return REASON_PACKET_TOO_LARGE;
+    if (!auth_permits(client->client_id, client->username, AUTH_PUBLISH, topic))
+        return REASON_NOT_AUTHORIZED;
+    return REASON_SUCCESS;
+}
+
+/* The properties that travel on.  Mostly the list as it came; else a copy in scratch memory. */
+static bool forwarded_properties(struct connection *c, const struct publish *p, struct bytes *out)
+{
+    const struct properties *properties = &p->properties;
+    *out = (struct bytes){ 0 };
+    if (!version_has_properties(c->version) || properties->raw.size == 0)
+        return true;
+    if (!properties_have(properties, PROPERTY_TOPIC_ALIAS) &&
+        !properties_have(properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
+        *out = properties->raw;
+        return true;
+    }
+    uint8_t *copy = arena_alloc(&c->worker->scratch, properties->raw.size);
+    if (copy == NULL)
+        return false;
+    *out = bytes_of(copy, message_properties_copy(properties->raw, copy));
+    return true;
+}
+
+static int64_t expires_ns(const struct connection *c, const struct publish *p)
+{
+    const struct worker *w = c->worker;
+    if (version_has_properties(c->version) &&
+        properties_have(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL))
+        return w->now_ns + (int64_t)p->properties.message_expiry_interval * SECOND_NS;
+    if (p->retain && w->config->retain_expiry_interval_s > 0)
+        return w->now_ns + w->config->retain_expiry_interval_s * SECOND_NS;
+    return MESSAGE_NEVER;
+}
+
+static enum reason reason_of(enum published how)
+{
+    switch (how) {
+    case PUBLISHED:
+        return REASON_SUCCESS;
+    case PUBLISHED_TO_NOBODY:
+        return REASON_NO_MATCHING_SUBSCRIBERS;
+    case PUBLISHED_NOT_RETAINED:
+    case PUBLISHED_REFUSED:
+    case PUBLISHED_NO_MEMORY:
+        break;
+    }
+    return REASON_QUOTA_EXCEEDED;
+}
+
+static enum reason route(struct connection *c, const struct publish *p, struct bytes topic)
+{
+    struct worker *w = c->worker;
+    struct message view = { .expires_ns = expires_ns(c, p),
+                            .origin = c->client->handle,
+                            .topic = topic,
+                            .payload = p->payload,
+                            .qos = p->qos,
+                            .retain = p->retain };
+    struct publication publication = { .message = &view,
+                                       .publisher_hash = c->client->publisher_hash };
+    if (!forwarded_properties(c, p, &view.properties))
+        return REASON_QUOTA_EXCEEDED;
+    enum published how = publication_route(w, &publication);
+    publication_fini(&publication);
+    return reason_of(how);
+}
+
+/* QoS 2, exactly once: SUCCESS with *is_new, or the reason to end the connection. */
+static enum reason receive(struct connection *c, const struct publish *p, bool *is_new)
+{
+    *is_new = true;
+    if (p->qos < 2)
+        return REASON_SUCCESS;
+    switch (session_on_publish_qos2(c->client->session, p->packet_id, c->receive_max)) {
+    case RECEIPT_NEW:
+        return REASON_SUCCESS;
+    case RECEIPT_REPEAT:
+        *is_new = false;
+        return REASON_SUCCESS;
+    case RECEIPT_OVER_MAX: /* [MQTT-3.3.4-7] */
+        return REASON_RECEIVE_MAXIMUM_EXCEEDED;
+    case RECEIPT_NO_MEMORY:
+        break;
+    }
+    return REASON_QUOTA_EXCEEDED;
+}
+
+/* Publishers wait while others cannot keep up with them. */
+static void apply_back_pressure(struct connection *c)
+{
+    struct worker *w = c->worker;
+    if (post_is_over_budget(w))
+        connection_pause(c, PAUSED_BY_MAIL);
+    if (worker_is_short_of_memory(w))
+        connection_pause(c, PAUSED_BY_MEMORY);
+}
+
+void on_publish(struct connection *c, const struct publish *p)
+{
+    struct worker *w = c->worker;
+    struct bytes topic;
+    bool is_new;
+    metrics_add(&w->metrics, METRIC_publish_received, 1);
+    metrics_add(&w->metrics, METRIC_publish_bytes_received, (int64_t)p->payload.size);
+
+    enum reason why = check_limits(c, p);
+    if (why == REASON_SUCCESS)
+        why = resolve_topic(c, p, &topic);
+    if (why == REASON_SUCCESS)
+        why = receive(c, p, &is_new);
+    if (why != REASON_SUCCESS) {
+        connection_fail(c, why, why == REASON_TOPIC_ALIAS_INVALID ? "topic alias invalid"
+                                : why == REASON_QOS_NOT_SUPPORTED ? "QoS not supported"
+                                : why == REASON_RETAIN_NOT_SUPPORTED ? "retain not supported"
+                                : why == REASON_RECEIVE_MAXIMUM_EXCEEDED
+                                    ? "receive maximum exceeded"
+                                    : "protocol error");
+        return;
+    }
+    if (!is_new) { /* [MQTT-4.3.3-10] */
+        acknowledge(c, p->qos, p->packet_id, REASON_SUCCESS);
+        return;
+    }
+    why = check_message(c, p, topic);
+    if (why == REASON_SUCCESS)
+        why = route(c, p, topic);
+    if (p->qos == 2 && reason_is_error(why)) /* the Packet Identifier is free again */
+        (void)session_on_pubrel(c->client->session, p->packet_id);
+    acknowledge(c, p->qos, p->packet_id, why);
+    apply_back_pressure(c);
+}

@@ -1,0 +1,103 @@
+/* broker/post.c: letters between workers. */
+#include "broker/post.h"
+#include "base/memory.h"
+#include "broker/connection.h"
+#include "broker/server.h"
+#include "broker/worker.h"
+#include <assert.h>
+
+enum { BUDGET_BYTES = 8 * 1024 * 1024 };
+
+static struct letter *new_letter(struct worker *w, struct outbox *box)
+{
+    struct letter *l = memory_alloc(sizeof *l);
+    if (l == NULL)
+        return NULL;
+    l->next = NULL;
+    l->from = w->index;
+    l->count = 0;
+    l->bytes = 0;
+    if (box->last == NULL)
+        box->first = l;
+    else
+        box->last->next = l;
+    box->last = l;
+    return l;
+}
+
+struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
+                       size_t bytes)
+{
+    assert(to < w->server->worker_count && to != w->index);
+    struct outbox *box = &w->outboxes[to];
+    struct letter *l = box->last;
+    if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box)) == NULL)
+        return NULL;
+    struct worker *target = w->server->workers[to];
+    atomic_fetch_add_explicit(&target->unread_bytes[w->index], (int64_t)bytes,
+                              memory_order_relaxed);
+    l->bytes += bytes;
+    struct note *n = &l->notes[l->count++];
+    n->kind = kind;
+    n->handle = handle;
+    return n;
+}
+
+void post_letters(struct worker *w)
+{
+    for (unsigned to = 0; to < w->server->worker_count; to++) {
+        struct outbox *box = &w->outboxes[to];
+        struct worker *target = w->server->workers[to];
+        bool must_wake = false;
+        while (box->first != NULL) {
+            struct letter *l = box->first;
+            box->first = l->next;
+            atomic_fetch_add(&w->server->posted_letters, 1);
+            must_wake |= mailbox_post(&target->mailbox, &l->mail);
+        }
+        box->last = NULL;
+        if (must_wake)
+            w->env->network->poller_wake(target->poller);
+    }
+}
+
+static int64_t unread_by(const struct worker *w, unsigned to)
+{
+    return atomic_load_explicit(&w->server->workers[to]->unread_bytes[w->index],
+                                memory_order_relaxed);
+}
+
+bool post_is_over_budget(const struct worker *w)
+{
+    for (unsigned to = 0; to < w->server->worker_count; to++)
+        if (to != w->index && unread_by(w, to) > BUDGET_BYTES)
+            return true;
+    return false;
+}
+
+bool post_is_within_half_budget(const struct worker *w)
+{
+    for (unsigned to = 0; to < w->server->worker_count; to++)
+        if (to != w->index && unread_by(w, to) > BUDGET_BYTES / 2)
+            return false;
+    return true;
+}
+
+static void note_drop(struct worker *w, struct note *n)
+{
+    if (n->kind == NOTE_DELIVER) {
+        message_unref(n->deliver.message);
+        memory_free(n->deliver.many_ids);
+    } else if (n->kind == NOTE_SHARE_HANDOVER) {
+        message_unref(n->handover.message);
+    } else if (n->kind == NOTE_HANDOFF) {
+        handoff_destroy(w, n->handoff);
+    }
+}
+
+void letter_destroy(struct worker *w, struct letter *l)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        note_drop(w, &l->notes[i]);
+    memory_free(l);
+}

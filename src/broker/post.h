@@ -1,0 +1,85 @@
+/* broker/post.h: what workers write to each other.
+ *
+ * During a turn notes for another worker collect in a letter; at the end of the turn every letter
+ * is posted with one pointer exchange and its receiver woken if it sleeps.  Sessions and groups are
+ * named by handle, never by pointer. */
+#pragma once
+
+#include "base/mailbox.h"
+#include "router/share.h"
+#include "router/subscriber.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct worker;
+struct handoff; /* broker/connection.h */
+
+enum note_kind {
+    NOTE_DELIVER,        /* a message for a session, or for a group */
+    NOTE_HANDOFF,        /* a connection whose Session lives there */
+    NOTE_SHARE_MEMBER,   /* to a group's home: a member joins or changes */
+    NOTE_SHARE_LEAVE,    /* to the home: it is gone */
+    NOTE_SHARE_END,      /* to the home: the last one is gone */
+    NOTE_SHARE_FINISH,   /* to the home: a handover is done with */
+    NOTE_SHARE_RETURN,   /* to the home: a handover was not started */
+    NOTE_SHARE_HANDOVER, /* from the home: a message for this member */
+};
+
+struct note {
+    enum note_kind kind;
+    uint64_t handle; /* whom it is for: a session, or a group */
+    union {
+        struct {
+            struct message *message; /* a reference; NULL: the message of the note before */
+            uint32_t *many_ids;      /* owned; NULL: only id */
+            uint64_t publisher_hash;
+            uint32_t options, id; /* as in struct subscriber */
+        } deliver;
+        struct handoff *handoff; /* owned */
+        struct {
+            struct share_member_options options;
+        } member;
+        struct {
+            uint64_t member;
+            enum share_leave why;
+        } leave;
+        struct {
+            uint64_t member, ticket;
+        } settle; /* FINISH, RETURN */
+        struct {
+            struct message *message; /* a reference */
+            uint64_t group, ticket;
+            uint32_t options, id;
+            uint8_t qos;
+        } handover;
+    };
+};
+
+enum { LETTER_NOTES = 256 };
+
+struct letter {
+    struct mail mail;
+    struct letter *next; /* in the outbox, older first */
+    unsigned from;
+    uint32_t count;
+    size_t bytes; /* of the messages referred to */
+    struct note notes[LETTER_NOTES];
+};
+
+struct outbox { /* one per target */
+    struct letter *first, *last;
+};
+
+/* A note to fill in, for this worker; posted at the end of the turn.  bytes is what it refers to.
+ * NULL: no memory. */
+struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
+                       size_t bytes);
+
+void post_letters(struct worker *w); /* the end of the turn: all outboxes */
+
+/* Is so much posted to some worker and not yet read that publishers should wait? */
+bool post_is_over_budget(const struct worker *w);
+bool post_is_within_half_budget(const struct worker *w);
+
+/* Drops what a letter still refers to, and the letter. */
+void letter_destroy(struct worker *w, struct letter *l);

@@ -1,0 +1,35 @@
+/* broker/publication.h: one Application Message being published: the way from a publisher to all
+ * who get it.
+ *
+ * The message may be a view into a receive buffer; a counted copy is made only when the first
+ * consumer has to keep it. */
+#pragma once
+
+#include "mqtt/message.h"
+
+struct worker;
+
+struct publication {
+    const struct message *message;
+    bool is_counted;         /* message is a real block, of which we hold a reference */
+    uint64_t publisher_hash; /* of the publisher's Client Identifier */
+};
+
+/* A counted message to keep (no new reference).  NULL: no memory. */
+struct message *publication_keep(struct publication *p);
+void publication_fini(struct publication *p); /* drops the reference, if any */
+
+enum published {
+    PUBLISHED,
+    PUBLISHED_TO_NOBODY,
+    PUBLISHED_NOT_RETAINED, /* the store of Retained Messages is full: quota exceeded */
+    PUBLISHED_REFUSED,      /* a subscriber's queue is full, and the publisher is to know */
+    PUBLISHED_NO_MEMORY,    /* the message could not be kept for somebody who needed it */
+};
+
+/* Stores it if it is to be retained, and delivers it to every subscriber of its topic on every
+ * worker.  The right to publish has been checked. */
+enum published publication_route(struct worker *w, struct publication *p);
+
+/* Publishes a message of the broker's own, or a Will; drops the caller's reference. */
+void worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash);

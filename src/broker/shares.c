@@ -1,0 +1,317 @@
+/* broker/shares.c: groups at home, and the notes to and from them.
+ *
+ *     publisher's worker --DELIVER--> home --HANDOVER--> member's worker
+ *                                      ^------FINISH, RETURN, MEMBER, LEAVE-----'
+ *
+ * Every function that says something to a home looks whether the home is this worker, and then does
+ * it at once.  A group is made by the first note that names it and ends with NOTE_SHARE_END, which
+ * the worker sends that the router told "that was the last member". */
+#include "broker/shares.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/server.h"
+#include "broker/worker.h"
+
+struct share_home {
+    uint64_t handle; /* the key of worker->groups */
+    struct share_group *group;
+    bool is_pumping;
+};
+
+static struct bytes handle_key(const void *home)
+{
+    return bytes_of(&((const struct share_home *)home)->handle, sizeof(uint64_t));
+}
+
+void shares_init(struct worker *w)
+{
+    map_init(&w->groups, w->server->seed, handle_key);
+}
+
+unsigned shares_home_for(const struct worker *w, struct bytes name, struct bytes filter)
+{
+    uint64_t hash = hash_bytes(hash_bytes(w->server->seed, name), filter);
+    return (unsigned)((hash >> 32) % w->server->worker_count);
+}
+
+/* ---------------------------------------------------------------------------------- at home --- */
+
+static struct share_home *find_home(const struct worker *w, uint64_t handle)
+{
+    return map_find(&w->groups, bytes_of(&handle, sizeof handle));
+}
+
+static struct share_group *create_group(const struct worker *w)
+{
+    const struct config *config = w->config;
+    struct share_group_options options = {
+        .choice = (enum share_choice)config->shared_subscription_strategy,
+        .queued_messages_max = config->max_queued_messages,
+        .queued_bytes_max = config->max_queued_bytes,
+        .queue_qos0 = config->queue_qos0_messages,
+        .drop_oldest = config->queue_policy == QUEUE_DROP_OLDEST,
+        .seed = w->server->seed,
+    };
+    return share_group_create(&options);
+}
+
+static struct share_home *need_home(struct worker *w, uint64_t handle)
+{
+    struct share_home *h = find_home(w, handle);
+    if (h != NULL || (h = memory_alloc(sizeof *h)) == NULL)
+        return h;
+    h->handle = handle;
+    h->is_pumping = false;
+    h->group = create_group(w);
+    if (h->group != NULL && map_add(&w->groups, h) == 0)
+        return h;
+    share_group_destroy(h->group);
+    memory_free(h);
+    return NULL;
+}
+
+static void end_home(struct worker *w, struct share_home *h)
+{
+    map_remove(&w->groups, h);
+    share_group_destroy(h->group);
+    memory_free(h);
+}
+
+void shares_destroy_all(struct worker *w)
+{
+    size_t cursor = 0;
+    for (struct share_home *h; (h = map_next(&w->groups, &cursor)) != NULL;) {
+        share_group_destroy(h->group);
+        memory_free(h);
+    }
+    map_fini(&w->groups);
+}
+
+static void drop_in_group(struct worker *w, enum drop cause, size_t count)
+{
+    if (count > 0)
+        metric_bump(&w->metrics.drops[cause], (int64_t)count);
+}
+
+/* Takes over the message. */
+static void hand_over(struct worker *w, const struct share_home *h, struct share_handover *given)
+{
+    unsigned to = handle_worker(given->handle);
+    struct note local, *n = &local;
+    if (to != w->index)
+        n = post_note(w, to, NOTE_SHARE_HANDOVER, given->handle, message_size(given->message));
+    if (n == NULL) {
+        share_group_return(h->group, given->handle, given->ticket);
+        message_unref(given->message);
+        return;
+    }
+    n->handover.message = given->message;
+    n->handover.group = h->handle;
+    n->handover.ticket = given->ticket;
+    n->handover.options = given->options;
+    n->handover.id = given->id;
+    n->handover.qos = given->qos;
+    if (to == w->index) {
+        local.kind = NOTE_SHARE_HANDOVER;
+        local.handle = given->handle;
+        shares_on_handover(w, &local);
+    }
+}
+
+/* Hands out what can be handed out.  Handing over may finish at once (the member is gone, or the
+ * message too large) and call back here: the flag keeps that to one loop. */
+static void pump(struct worker *w, struct share_home *h)
+{
+    struct share_handover given;
+    if (h->is_pumping)
+        return;
+    h->is_pumping = true;
+    while (share_group_next(h->group, w->now_ns, &given))
+        hand_over(w, h, &given);
+    h->is_pumping = false;
+    drop_in_group(w, DROP_EXPIRED, share_group_expired_count(h->group));
+}
+
+void shares_push(struct worker *w, uint64_t group, struct publication *p)
+{
+    struct share_home *h = need_home(w, group);
+    struct message *kept = h == NULL ? NULL : publication_keep(p);
+    if (kept == NULL) {
+        drop_in_group(w, DROP_NO_MEMORY, 1);
+        return;
+    }
+    switch (share_group_push(h->group, kept, p->publisher_hash)) {
+    case SHARE_PUSHED:
+        break;
+    case SHARE_DROPPED_QUEUE_FULL:
+        drop_in_group(w, DROP_QUEUE_FULL, 1);
+        metrics_add(&w->metrics, METRIC_publish_dropped, 1);
+        break;
+    case SHARE_DROPPED_NOBODY:
+        drop_in_group(w, DROP_OFFLINE, 1);
+        break;
+    case SHARE_DROPPED_NO_MEMORY:
+        drop_in_group(w, DROP_NO_MEMORY, 1);
+        break;
+    }
+    pump(w, h);
+}
+
+static void set_member_at_home(struct worker *w, uint64_t group,
+                               const struct share_member_options *o)
+{
+    struct share_home *h = need_home(w, group);
+    if (h == NULL || share_group_set_member(h->group, o) != 0)
+        log_line(w->log, LOG_TYPE_ERROR, "Error: Out of memory: a shared subscription gets no messages.");
+    if (h != NULL)
+        pump(w, h);
+}
+
+static void leave_at_home(struct worker *w, uint64_t group, uint64_t member, enum share_leave why)
+{
+    struct share_home *h = find_home(w, group);
+    if (h == NULL)
+        return;
+    share_group_leave(h->group, member, why);
+    pump(w, h);
+}
+
+static void end_at_home(struct worker *w, uint64_t group)
+{
+    struct share_home *h = find_home(w, group);
+    if (h == NULL)
+        return;
+    drop_in_group(w, DROP_SESSION_ENDED, share_group_waiting_count(h->group));
+    end_home(w, h);
+}
+
+static void settle_at_home(struct worker *w, enum note_kind kind, uint64_t group, uint64_t member,
+                           uint64_t ticket)
+{
+    struct share_home *h = find_home(w, group);
+    if (h == NULL)
+        return;
+    if (kind == NOTE_SHARE_FINISH)
+        share_group_finish(h->group, member, ticket);
+    else
+        share_group_return(h->group, member, ticket);
+    pump(w, h);
+}
+
+/* ------------------------------------------------------------------------- from members' side - */
+
+/* A note to another worker that must not be lost.  Without memory it is: the group then counts a
+ * message as unfinished until its member leaves. */
+static struct note *tell(struct worker *w, uint64_t group, enum note_kind kind)
+{
+    struct note *n = post_note(w, handle_worker(group), kind, group, 0);
+    if (n == NULL)
+        log_line(w->log, LOG_TYPE_ERROR, "Error: Out of memory: a shared subscription is not told.");
+    return n;
+}
+
+static bool is_home(const struct worker *w, uint64_t group)
+{
+    return handle_worker(group) == w->index;
+}
+
+void shares_set_member(struct client *c, uint64_t group, uint32_t options, uint32_t id)
+{
+    struct worker *w = c->worker;
+    struct share_member_options o = {
+        .handle = c->handle,
+        .options = options,
+        .id = id,
+        .window = client_window(c),
+        .online = c->connection != NULL,
+    };
+    if (is_home(w, group)) {
+        set_member_at_home(w, group, &o);
+        return;
+    }
+    struct note *n = tell(w, group, NOTE_SHARE_MEMBER);
+    if (n != NULL)
+        n->member.options = o;
+}
+
+void shares_leave(struct client *c, uint64_t group, enum share_leave why, bool is_last)
+{
+    struct worker *w = c->worker;
+    struct note *n;
+    if (is_home(w, group)) {
+        leave_at_home(w, group, c->handle, why);
+        if (is_last)
+            end_at_home(w, group);
+        return;
+    }
+    if ((n = tell(w, group, NOTE_SHARE_LEAVE)) != NULL) {
+        n->leave.member = c->handle;
+        n->leave.why = why;
+    }
+    if (is_last)
+        (void)tell(w, group, NOTE_SHARE_END); /* says all by being there */
+}
+
+static void settle(struct worker *w, enum note_kind kind, uint64_t group, uint64_t member,
+                   uint64_t ticket)
+{
+    if (is_home(w, group)) {
+        settle_at_home(w, kind, group, member, ticket);
+        return;
+    }
+    struct note *n = tell(w, group, kind);
+    if (n != NULL) {
+        n->settle.member = member;
+        n->settle.ticket = ticket;
+    }
+}
+
+void shares_finish(struct worker *w, uint64_t group, uint64_t member, uint64_t ticket)
+{
+    settle(w, NOTE_SHARE_FINISH, group, member, ticket);
+}
+
+void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t ticket)
+{
+    settle(w, NOTE_SHARE_RETURN, group, member, ticket);
+}
+
+/* -------------------------------------------------------------------------------- by note ----- */
+
+/* A member that has gone meanwhile gives its message back; one that is offline, too, because its
+ * session returns what it cannot start. */
+void shares_on_handover(struct worker *w, struct note *n)
+{
+    struct client *c = worker_find_client(w, n->handle);
+    if (c != NULL && (c->connection != NULL || n->handover.ticket == 0))
+        client_deliver_handover(c, n);
+    else if (n->handover.ticket != 0)
+        shares_return(w, n->handover.group, n->handle, n->handover.ticket);
+    else
+        drop_in_group(w, DROP_OFFLINE, 1);
+    message_unref(n->handover.message);
+    n->handover.message = NULL;
+}
+
+void shares_on_note(struct worker *w, struct note *n)
+{
+    switch (n->kind) {
+    case NOTE_SHARE_MEMBER:
+        set_member_at_home(w, n->handle, &n->member.options);
+        break;
+    case NOTE_SHARE_LEAVE:
+        leave_at_home(w, n->handle, n->leave.member, n->leave.why);
+        break;
+    case NOTE_SHARE_END:
+        end_at_home(w, n->handle);
+        break;
+    case NOTE_SHARE_FINISH:
+    case NOTE_SHARE_RETURN:
+        settle_at_home(w, n->kind, n->handle, n->settle.member, n->settle.ticket);
+        break;
+    default:
+        assert(!"a note for a group");
+    }
+}

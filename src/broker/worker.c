@@ -1,0 +1,468 @@
+/* broker/worker.c: the turn of the loop.
+ *
+ *     1  how long may we wait: not at all if work is left
+ *     2  wait for sockets and wake-ups                          (online for the router from here on)
+ *     3  now: read the clocks once
+ *     4  mail of other workers, jobs, walks: bounded
+ *     5  sockets: accept, read, handle
+ *     6  post letters
+ *     7  flush what is to be sent
+ *     8  timers; destroy what was closed; quiescent
+ *
+ * Letters go out before bytes do: whoever sees an acknowledgement and acts on it comes after the
+ * message that it acknowledges. */
+#include "broker/worker.h"
+#include "base/grace.h"
+#include "base/memory.h"
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/replay.h"
+#include "broker/server.h"
+#include "broker/shares.h"
+#include "broker/worker_stop.h"
+#include <errno.h>
+
+enum {
+    EVENTS_PER_TURN = 128,
+    LETTERS_PER_TURN = 64,
+    ACCEPTS_PER_EVENT = 64,
+    TIMERS_PER_TURN = 1000,
+    SWEEP_NODES_PER_TURN = 200,
+};
+
+#define SECOND_NS        INT64_C(1000000000)
+#define STALL_NS         (2 * SECOND_NS) /* a gap beyond what was asked for: we were stopped */
+#define ACCEPT_PAUSE_NS  (SECOND_NS / 10)
+#define SWEEP_INTERVAL_NS SECOND_NS
+
+static struct bytes client_key(const void *client)
+{
+    return ((const struct client *)client)->client_id;
+}
+
+struct worker *worker_create(struct server *server, unsigned index)
+{
+    struct worker *w = memory_alloc_zero(sizeof *w);
+    if (w == NULL)
+        return NULL;
+    w->server = server;
+    w->index = index;
+    w->env = server->env;
+    w->config = atomic_load(&server->config);
+    w->log = server->log;
+    w->now_ns = env_monotonic_ns(w->env);
+    w->next_job_ns = w->next_sweep_ns = w->now_ns;
+    mailbox_init(&w->mailbox);
+    arena_init(&w->scratch);
+    chunk_pool_init(&w->chunks);
+    map_init(&w->clients_by_id, server->seed, client_key);
+    shares_init(w);
+    list_init(&w->connections);
+    list_init(&w->dirty);
+    list_init(&w->closed);
+    list_init(&w->paused);
+    list_init(&w->replays);
+    timer_init(&w->listeners_timer, TIMER_LISTENERS);
+    w->poller = w->env->network->poller_create(w->env->network);
+    w->timers = timers_create(w->now_ns);
+    w->clients = slab_create(sizeof(struct client));
+    w->read_buffer = memory_alloc(READ_BUFFER_SIZE);
+    if (w->poller == NULL || w->timers == NULL || w->clients == NULL || w->read_buffer == NULL) {
+        worker_destroy(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* ----------------------------------------------------------------------------------- ending --- */
+
+static void destroy_closed(struct worker *w)
+{
+    for (struct list *l; (l = w->closed.next) != &w->closed;)
+        connection_destroy(container_of(l, struct connection, link)); /* unlinks itself */
+}
+
+void worker_drop_mail(struct worker *w)
+{
+    for (struct mail *m = mailbox_take(&w->mailbox), *next; m != NULL; m = next) {
+        next = m->next;
+        letter_destroy(w, container_of(m, struct letter, mail));
+    }
+    while (w->unread != NULL) {
+        struct mail *m = w->unread;
+        w->unread = m->next;
+        letter_destroy(w, container_of(m, struct letter, mail));
+    }
+    for (unsigned to = 0; to < WORKERS_MAX; to++) {
+        struct outbox *box = &w->outboxes[to];
+        while (box->first != NULL) {
+            struct letter *l = box->first;
+            box->first = l->next;
+            letter_destroy(w, l);
+        }
+        box->last = NULL;
+    }
+}
+
+void worker_end_sessions(struct worker *w)
+{
+    uint32_t cursor = 0;
+    replay_stop_all(w);
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
+        client_set_will(c, NULL, 0);
+    while (!list_is_empty(&w->connections))
+        connection_close(container_of(w->connections.next, struct connection, link), true, NULL);
+    cursor = 0;
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
+        client_destroy(c);
+}
+
+void worker_destroy(struct worker *w)
+{
+    if (w == NULL)
+        return;
+    worker_drop_mail(w);
+    destroy_closed(w);
+    assert(w->clients == NULL || slab_count(w->clients) == 0);
+    for (size_t i = 0; i < w->listener_count; i++)
+        w->listeners[i].stream->ops->close(w->listeners[i].stream);
+    memory_free(w->listeners);
+    shares_destroy_all(w);
+    map_fini(&w->clients_by_id);
+    slab_destroy(w->clients);
+    timers_destroy(w->timers);
+    if (w->poller != NULL)
+        w->env->network->poller_destroy(w->poller);
+    memory_free(w->read_buffer);
+    chunk_pool_fini(&w->chunks);
+    arena_fini(&w->scratch);
+    memory_free(w);
+}
+
+/* -------------------------------------------------------------------------------- listeners --- */
+
+void worker_watch_listeners(struct worker *w, bool on)
+{
+    const struct network *network = w->env->network;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct listener *l = &w->listeners[i];
+        if (on)
+            (void)network->watch(w->poller, l->stream, NET_READ, l); /* it was watched before */
+        else
+            network->unwatch(w->poller, l->stream);
+    }
+    w->is_accepting = on;
+}
+
+int worker_add_listener(struct worker *w, unsigned index, struct stream *stream)
+{
+    struct listener *bigger =
+        memory_resize(w->listeners, (w->listener_count + 1) * sizeof *w->listeners);
+    if (bigger == NULL)
+        return -ENOMEM;
+    w->listeners = bigger;
+    w->listeners[w->listener_count++] =
+        (struct listener){ { SOURCE_LISTENER }, stream, index };
+    return 0;
+}
+
+/* No descriptors or no memory: the backlog would wake us for ever.  Look again in a moment. */
+static void pause_accepting(struct worker *w, int error)
+{
+    if (!w->is_accepting)
+        return;
+    worker_watch_listeners(w, false);
+    timers_set(w->timers, &w->listeners_timer, w->now_ns + ACCEPT_PAUSE_NS);
+    metrics_add(&w->metrics, METRIC_connections_refused, 1);
+    if (w->now_ns - w->accept_error_logged_ns > 60 * SECOND_NS || w->accept_error_logged_ns == 0)
+        log_line(w->log, LOG_TYPE_WARNING, "Warning: Unable to accept new connections: %s. Pausing.",
+                 strerror(-error));
+    w->accept_error_logged_ns = w->now_ns;
+}
+
+static void on_listener(struct worker *w, struct listener *l)
+{
+    for (int i = 0; i < ACCEPTS_PER_EVENT && w->is_accepting; i++) {
+        struct stream *stream;
+        int result = l->stream->ops->accept(l->stream, &stream);
+        if (result == 0)
+            connection_accept(w, l->index, stream);
+        else if (result == -EAGAIN)
+            return;
+        else if (result != -ECONNABORTED && result != -EINTR)
+            pause_accepting(w, result);
+    }
+}
+
+/* ------------------------------------------------------------------------------------- mail --- */
+
+/* A run of notes may share one message: the first has the reference. */
+static void on_deliver(struct worker *w, struct note *n, struct publication *p)
+{
+    if (n->deliver.message != NULL) {
+        publication_fini(p);
+        *p = (struct publication){ n->deliver.message, true, n->deliver.publisher_hash };
+        n->deliver.message = NULL;
+    }
+    assert(p->is_counted);
+    if ((n->deliver.options & SUBSCRIBER_GROUP) != 0) {
+        shares_push(w, n->handle, p);
+        return;
+    }
+    struct client *c = worker_find_client(w, n->handle);
+    if (c != NULL)
+        client_deliver(c, p, n->deliver.options, n->deliver.id, n->deliver.many_ids, false);
+    else
+        memory_free(n->deliver.many_ids);
+    n->deliver.many_ids = NULL;
+}
+
+static void on_note(struct worker *w, struct note *n, struct publication *shared)
+{
+    switch (n->kind) {
+    case NOTE_DELIVER:
+        on_deliver(w, n, shared);
+        break;
+    case NOTE_HANDOFF:
+        connection_take(w, n->handoff);
+        n->handoff = NULL;
+        break;
+    case NOTE_SHARE_HANDOVER:
+        shares_on_handover(w, n);
+        break;
+    default:
+        shares_on_note(w, n);
+        break;
+    }
+}
+
+static void on_letter(struct worker *w, struct letter *l)
+{
+    struct publication shared = { 0 };
+    for (uint32_t i = 0; i < l->count; i++)
+        on_note(w, &l->notes[i], &shared);
+    publication_fini(&shared);
+    atomic_fetch_sub_explicit(&w->unread_bytes[l->from], (int64_t)l->bytes, memory_order_relaxed);
+    letter_destroy(w, l);
+}
+
+/* Letters that were taken and not read yet wait in `unread`.  How many were read. */
+static int64_t read_mail(struct worker *w)
+{
+    int64_t count = 0;
+    struct mail *fresh = mailbox_take(&w->mailbox);
+    struct mail **end = &w->unread;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = fresh;
+    for (; count < LETTERS_PER_TURN && w->unread != NULL; count++) {
+        struct mail *m = w->unread;
+        w->unread = m->next;
+        on_letter(w, container_of(m, struct letter, mail));
+    }
+    return count;
+}
+
+/* ----------------------------------------------------------------------------------- timers --- */
+
+static void on_timer(struct worker *w, struct timer *t)
+{
+    switch ((enum timer_kind)t->kind) {
+    case TIMER_CONNECTION:
+        connection_on_timer(container_of(t, struct connection, timer));
+        break;
+    case TIMER_SESSION_EXPIRY:
+        client_on_session_expiry(container_of(t, struct client, expiry_timer));
+        break;
+    case TIMER_WILL_DELAY:
+        client_on_will_delay(container_of(t, struct client, will_timer));
+        break;
+    case TIMER_LISTENERS:
+        if (w->phase == WORKER_RUNS)
+            worker_watch_listeners(w, true);
+        break;
+    }
+}
+
+/* False: more are due. */
+static bool run_timers(struct worker *w)
+{
+    for (int i = 0; i < TIMERS_PER_TURN; i++) {
+        struct timer *t = timers_expire(w->timers, w->now_ns);
+        if (t == NULL)
+            return true;
+        on_timer(w, t);
+    }
+    return false;
+}
+
+/* ------------------------------------------------------------------------------------- jobs --- */
+
+/* Worker 0 does what is to be done once: $SYS, and forgetting expired Retained Messages. */
+static int64_t run_jobs(struct worker *w)
+{
+    int64_t next = w->next_sweep_ns;
+    if (w->index != 0 || w->phase != WORKER_RUNS)
+        return INT64_MAX;
+    for (struct server_job *j = w->server->jobs; j != NULL; j = j->next) {
+        if (j->interval_ns == 0)
+            continue;
+        if (w->now_ns >= j->next_ns)
+            j->run(j, w);
+        if (j->next_ns < next)
+            next = j->next_ns;
+    }
+    if (w->now_ns >= w->next_sweep_ns) {
+        retained_sweep(w->server->retained, w->now_ns, SWEEP_NODES_PER_TURN);
+        next = w->next_sweep_ns = w->now_ns + SWEEP_INTERVAL_NS;
+    }
+    return retained_count(w->server->retained) == 0 && next == w->next_sweep_ns ? INT64_MAX : next;
+}
+
+/* ----------------------------------------------------------------------------- back-pressure -- */
+
+static void resume_all(struct worker *w, unsigned why)
+{
+    struct list waiting;
+    list_init(&waiting);
+    for (struct list *l; (l = list_pop_front(&w->paused)) != NULL;)
+        list_push_back(&waiting, l);
+    for (struct list *l; (l = list_pop_front(&waiting)) != NULL;) {
+        struct connection *c = container_of(l, struct connection, paused_link);
+        list_push_back(&w->paused, &c->paused_link);
+        connection_resume(c, why);
+    }
+}
+
+enum { MEMORY_PAUSE_PERCENT = 80, MEMORY_RESUME_PERCENT = 75 };
+
+static bool is_memory_above(const struct worker *w, unsigned percent)
+{
+    size_t limit = w->config->memory_limit;
+    return limit > 0 && memory_used() > limit / 100 * percent;
+}
+
+bool worker_is_short_of_memory(const struct worker *w)
+{
+    return is_memory_above(w, MEMORY_PAUSE_PERCENT);
+}
+
+static void ease_back_pressure(struct worker *w)
+{
+    if (list_is_empty(&w->paused))
+        return;
+    if (post_is_within_half_budget(w))
+        resume_all(w, PAUSED_BY_MAIL);
+    if (!is_memory_above(w, MEMORY_RESUME_PERCENT))
+        resume_all(w, PAUSED_BY_MEMORY);
+}
+
+/* --------------------------------------------------------------------------------- the turn --- */
+
+static void flush_dirty(struct worker *w)
+{
+    struct list now;
+    list_init(&now);
+    for (struct list *l; (l = list_pop_front(&w->dirty)) != NULL;)
+        list_push_back(&now, l);
+    for (struct list *l; (l = list_pop_front(&now)) != NULL;)
+        connection_flush(container_of(l, struct connection, dirty_link));
+}
+
+/* Were we stopped, or starved?  Then peers get the time back: they may have spoken meanwhile. */
+static void note_stall(struct worker *w, int64_t expected_ns)
+{
+    if (expected_ns == INT64_MAX || w->now_ns - expected_ns <= STALL_NS)
+        return;
+    int64_t gap = w->now_ns - expected_ns;
+    w->stalled_ns += gap;
+    log_line(w->log, LOG_TYPE_WARNING,
+             "Warning: The broker did not run for %lld s; deadlines of clients are extended.",
+             (long long)(gap / SECOND_NS));
+}
+
+static int64_t wait_ns(const struct worker *w, int64_t max_wait_ns)
+{
+    if (w->has_work)
+        return 0;
+    if (w->phase != WORKER_RUNS && max_wait_ns > SECOND_NS / 200)
+        max_wait_ns = SECOND_NS / 200; /* the others' progress decides */
+    int64_t until = timers_next_ns(w->timers);
+    if (w->next_job_ns < until)
+        until = w->next_job_ns;
+    if (!list_is_empty(&w->paused) && w->now_ns + SECOND_NS / 100 < until)
+        until = w->now_ns + SECOND_NS / 100; /* look whether they may go on */
+    if (until == INT64_MAX)
+        return max_wait_ns;
+    int64_t wait = until > w->now_ns ? until - w->now_ns : 0;
+    return wait < max_wait_ns ? wait : max_wait_ns;
+}
+
+static void on_events(struct worker *w, const struct net_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct source *source = events[i].tag;
+        if (source->kind == SOURCE_LISTENER)
+            on_listener(w, container_of(source, struct listener, source));
+        else
+            connection_on_event(container_of(source, struct connection, source), events[i].ready);
+    }
+}
+
+void worker_turn(struct worker *w, int64_t max_wait_ns)
+{
+    struct net_event events[EVENTS_PER_TURN];
+    struct grace *grace = w->server->grace;
+    int64_t wait = wait_ns(w, max_wait_ns);
+    int64_t expected_ns = w->now_ns + wait;
+    if (wait == INT64_MAX || expected_ns < w->now_ns)
+        expected_ns = INT64_MAX;
+    if (wait > 0 && !mailbox_sleep(&w->mailbox))
+        wait = 0;
+    int count = w->env->network->poller_wait(w->poller, events, EVENTS_PER_TURN, wait);
+    mailbox_awake(&w->mailbox);
+
+    grace_online(grace, w->index);
+    w->now_ns = env_monotonic_ns(w->env);
+    w->config = atomic_load_explicit(&w->server->config, memory_order_acquire);
+    note_stall(w, expected_ns);
+
+    int64_t letters = read_mail(w);
+    w->next_job_ns = run_jobs(w);
+    bool walks = replay_run(w);
+    on_events(w, events, count);
+    bool timers_done = run_timers(w);
+    ease_back_pressure(w);
+    bool stops = worker_stop_step(w);
+    post_letters(w);
+    flush_dirty(w);
+    post_letters(w); /* a connection that broke has had its Will sent */
+    atomic_fetch_add(&w->server->read_letters, letters);
+    destroy_closed(w);
+    w->has_work = walks || stops || !timers_done || w->unread != NULL ||
+                  !list_is_empty(&w->dirty) || !list_is_empty(&w->closed);
+    arena_reset(&w->scratch);
+    grace_offline(grace, w->index);
+    grace_collect(grace);
+}
+
+bool worker_is_idle(const struct worker *w)
+{
+    return !w->has_work && w->unread == NULL && atomic_load(&((struct worker *)w)->mailbox.newest) == NULL;
+}
+
+/* -------------------------------------------------------------------------------- the rest ---- */
+
+struct client *worker_find_client(const struct worker *w, uint64_t handle)
+{
+    return slab_find(w->clients, handle_slot(handle), handle_generation(handle));
+}
+
+void worker_check(const struct worker *w)
+{
+    uint32_t cursor = 0;
+    for (const struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
+        client_check(c);
+    for (const struct list *l = w->connections.next; l != &w->connections; l = l->next)
+        connection_check(container_of(l, struct connection, link));
+}

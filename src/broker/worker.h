@@ -1,0 +1,126 @@
+/* broker/worker.h: one event-loop thread and everything it owns.
+ *
+ *     turn:  wait -> now -> mail -> readable connections -> jobs -> post -> flush -> timers
+ *
+ * A connection and its session belong to one worker for life; only its thread touches them.  Other
+ * workers send notes.  The same turn runs on a thread, and step by step in the simulator.
+ * This header is for broker/ and for admin/; everything in it is for the worker's own thread unless
+ * a line says otherwise. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/env.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/mailbox.h"
+#include "base/slab.h"
+#include "base/timers.h"
+#include "broker/metrics.h"
+#include "broker/post.h"
+#include "broker/tap.h"
+#include "config/config.h"
+#include "io/sendq.h"
+#include <stdatomic.h>
+
+struct client;
+struct server;
+
+enum { WORKERS_MAX = 64, READ_BUFFER_SIZE = 256 * 1024 };
+
+enum timer_kind { /* which object a timer is part of */
+    TIMER_CONNECTION,
+    TIMER_SESSION_EXPIRY,
+    TIMER_WILL_DELAY,
+    TIMER_LISTENERS, /* accepting goes on after a pause */
+};
+
+/* What an event of the poller is about: first member of each thing that is watched. */
+enum source_kind { SOURCE_LISTENER, SOURCE_CONNECTION };
+struct source {
+    enum source_kind kind;
+};
+
+struct listener {
+    struct source source;
+    struct stream *stream;
+    unsigned index; /* in config->listeners */
+};
+
+/* The graceful stop, step by step: broker/worker_stop.c. */
+enum worker_phase {
+    WORKER_RUNS,
+    WORKER_DRAINS,       /* nothing is accepted or read; what workers posted is delivered */
+    WORKER_SAYS_GOODBYE, /* DISCONNECT, and the sockets take what waits */
+    WORKER_STOPPED,
+};
+
+struct worker {
+    struct server *server;
+    unsigned index;
+    const struct env *env;
+    const struct config *config; /* the current one; taken anew each turn */
+    struct log *log;
+
+    struct poller *poller;
+    struct mailbox mailbox;
+    struct outbox outboxes[WORKERS_MAX];
+    _Atomic int64_t unread_bytes[WORKERS_MAX]; /* posted to us by each worker; any thread */
+
+    struct timers *timers;
+    struct timer listeners_timer;
+    struct arena scratch; /* one turn */
+    struct chunk_pool chunks;
+    uint8_t *read_buffer;
+
+    struct slab *clients;       /* struct client */
+    struct map clients_by_id;   /* the same ones, by Client Identifier */
+    struct map groups;          /* struct share_home: Shared Subscriptions at home here */
+    struct list connections;    /* all */
+    struct list dirty;          /* those with bytes to flush */
+    struct list closed;         /* to be destroyed at the end of the turn */
+    struct list paused;         /* not read, because of back-pressure */
+    struct list replays;        /* walks over Retained Messages that go on */
+    struct listener *listeners;
+    size_t listener_count;
+    bool is_accepting;
+    enum worker_phase phase;
+    int64_t farewell_until_ns;
+
+    int64_t now_ns;     /* monotonic, once per turn */
+    int64_t stalled_ns; /* how long this thread was kept from running, in all: Keep Alive and other
+                           deadlines for peers are measured without it */
+    int64_t next_job_ns, next_sweep_ns;
+    int64_t accept_error_logged_ns;
+    struct mail *unread; /* taken from the mailbox, not read yet */
+    bool has_work;       /* the next turn must not wait */
+    _Atomic int64_t connection_count; /* read by any thread for placement */
+    struct tap *taps;
+    struct metrics metrics;
+    };
+
+/* Timers and time as peers' deadlines see it: a stopped process does not disconnect everybody. */
+static inline int64_t worker_live_ns(const struct worker *w)
+{
+    return w->now_ns - w->stalled_ns;
+}
+
+struct worker *worker_create(struct server *server, unsigned index); /* NULL: no memory */
+void worker_destroy(struct worker *w);                               /* any thread, after the end */
+
+/* One turn, waiting at most max_wait_ns for something to happen. */
+void worker_turn(struct worker *w, int64_t max_wait_ns);
+
+/* Nothing posted, nothing read and not handled, nothing to flush? */
+bool worker_is_idle(const struct worker *w);
+
+int worker_add_listener(struct worker *w, unsigned index, struct stream *stream); /* 0, -ENOMEM */
+void worker_watch_listeners(struct worker *w, bool on);
+void worker_end_sessions(struct worker *w); /* after the end: no connection is left */
+void worker_drop_mail(struct worker *w);    /* after the end: what nobody will read */
+
+bool worker_is_short_of_memory(const struct worker *w); /* memory_limit is near */
+
+struct client *worker_find_client(const struct worker *w, uint64_t handle); /* NULL: gone */
+
+/* Walks the invariants of everything the worker owns; for tests and the simulator.  Asserts. */
+void worker_check(const struct worker *w);

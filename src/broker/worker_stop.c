@@ -1,0 +1,105 @@
+/* broker/worker_stop.c: see worker_stop.h. */
+#include "broker/worker_stop.h"
+#include "broker/client.h"
+#include "broker/connection.h"
+#include "broker/server.h"
+
+#define GOODBYE_NS (INT64_C(5) * 1000000000)
+
+static struct connection *first_connection(struct worker *w)
+{
+    return list_is_empty(&w->connections)
+               ? NULL
+               : container_of(w->connections.next, struct connection, link);
+}
+
+static void publish_wills(struct worker *w)
+{
+    uint32_t cursor = 0;
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
+        client_publish_will(c);
+}
+
+static void begin_draining(struct worker *w)
+{
+    w->phase = WORKER_DRAINS;
+    worker_watch_listeners(w, false);
+    for (struct list *l = w->connections.next, *next; l != &w->connections; l = next) {
+        struct connection *c = container_of(l, struct connection, link);
+        next = l->next; /* watching may fail, and close it */
+        connection_watch(c, c->watched & ~(unsigned)NET_READ);
+    }
+    publish_wills(w);
+    atomic_fetch_add(&w->server->draining_workers, 1);
+}
+
+static bool is_drained(const struct worker *w)
+{
+    struct server *s = w->server;
+    if (atomic_load(&s->draining_workers) < s->worker_count)
+        return false;
+    int64_t read = atomic_load(&s->read_letters); /* first: it never overtakes posted */
+    return read == atomic_load(&s->posted_letters);
+}
+
+static void say_goodbye(struct connection *c)
+{
+    const char *reference = c->worker->config->server_reference;
+    struct packet p = { .type = PACKET_DISCONNECT,
+                        .disconnect.reason = REASON_SERVER_SHUTTING_DOWN };
+    if (c->state != CONNECTION_OPEN || !version_has_reason_codes(c->version))
+        return;
+    if (reference != NULL) {
+        p.disconnect.reason = REASON_USE_ANOTHER_SERVER;
+        p.disconnect.properties.server_reference = bytes_of_string(reference);
+        properties_add(&p.disconnect.properties, PROPERTY_SERVER_REFERENCE);
+    }
+    connection_send(c, &p);
+}
+
+static void begin_goodbye(struct worker *w)
+{
+    w->phase = WORKER_SAYS_GOODBYE;
+    w->farewell_until_ns = w->now_ns + GOODBYE_NS;
+    for (struct list *l = w->connections.next; l != &w->connections; l = l->next)
+        say_goodbye(container_of(l, struct connection, link));
+}
+
+/* Closes those whose bytes are gone, or all when time is up. */
+static void close_connections(struct worker *w, bool all)
+{
+    for (struct list *l = w->connections.next, *next; l != &w->connections; l = next) {
+        struct connection *c = container_of(l, struct connection, link);
+        next = l->next;
+        if (all || c->tx.size == 0)
+            connection_close(c, false, "server shutting down");
+    }
+}
+
+bool worker_stop_step(struct worker *w)
+{
+    struct server *s = w->server;
+    bool now = atomic_load(&s->must_stop_now);
+    switch (w->phase) {
+    case WORKER_RUNS:
+        if (!atomic_load(&s->is_stopping))
+            return false;
+        begin_draining(w);
+        return true;
+    case WORKER_DRAINS:
+        if (!now && !is_drained(w))
+            return false;
+        begin_goodbye(w);
+        return true;
+    case WORKER_SAYS_GOODBYE:
+        close_connections(w, now || w->now_ns >= w->farewell_until_ns);
+        if (first_connection(w) != NULL)
+            return false;
+        w->phase = WORKER_STOPPED;
+        atomic_fetch_add(&s->stopped_workers, 1);
+        return false;
+    case WORKER_STOPPED:
+        break;
+    }
+    return false;
+}

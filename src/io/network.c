@@ -1,0 +1,330 @@
+/* io/network.c: epoll and TCP sockets behind the network door.
+ *
+ *     poller   one epoll instance and one eventfd that wakes it
+ *     stream   one descriptor; epoll's data is the tag the owner gave to watch()
+ *
+ * Level triggered: what was not read or written is reported again, nothing has to be remembered.
+ * io_uring was measured and left: better for lone messages, worse for mostly idle connections, and
+ * forbidden by the default profiles of common container engines. */
+#include "base/memory.h"
+#include "io/env_real.h"
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LISTEN_BACKLOG = 1024, EVENTS_MAX = 128 };
+
+struct poller {
+    int epoll_fd;
+    int wake_fd;
+};
+
+struct tcp_stream {
+    struct stream stream;
+    int fd;
+    bool is_watched;
+    bool nodelay; /* listeners: for the connections they accept */
+    int spare_fd; /* listeners: given up for a moment when descriptors run out; else -1 */
+};
+
+/* --------------------------------------------------------------------------------- poller ----- */
+
+static void poller_destroy(struct poller *p)
+{
+    if (p == NULL)
+        return;
+    if (p->wake_fd >= 0)
+        (void)close(p->wake_fd); /* no data to lose; so below */
+    if (p->epoll_fd >= 0)
+        (void)close(p->epoll_fd);
+    memory_free(p);
+}
+
+static struct poller *poller_create(const struct network *network)
+{
+    struct poller *p = memory_alloc(sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event wake = { .events = EPOLLIN, .data.ptr = p };
+    if (p->epoll_fd < 0 || p->wake_fd < 0 ||
+        epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &wake) != 0) {
+        poller_destroy(p);
+        return NULL;
+    }
+    return p;
+}
+
+/* Rounded up: waking a little late is fine, spinning until the deadline is not. */
+static int timeout_ms(int64_t timeout_ns)
+{
+    int64_t ms = timeout_ns / 1000000 + (timeout_ns % 1000000 != 0);
+    return timeout_ns == INT64_MAX ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static unsigned ready_of(uint32_t events)
+{
+    unsigned ready = 0;
+    if ((events & EPOLLIN) != 0)
+        ready |= NET_READ;
+    if ((events & EPOLLOUT) != 0)
+        ready |= NET_WRITE;
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0)
+        ready |= NET_HANGUP;
+    return ready;
+}
+
+static int poller_wait(struct poller *p, struct net_event *events, int max, int64_t timeout_ns)
+{
+    struct epoll_event ready[EVENTS_MAX];
+    int count = epoll_wait(p->epoll_fd, ready, max < EVENTS_MAX ? max : EVENTS_MAX,
+                           timeout_ms(timeout_ns));
+    int out = 0;
+    for (int i = 0; i < count; i++) {
+        if (ready[i].data.ptr == p) {
+            uint64_t wakes;
+            (void)!read(p->wake_fd, &wakes, sizeof wakes); /* only to make it silent again */
+        } else {
+            events[out++] = (struct net_event){ ready[i].data.ptr, ready_of(ready[i].events) };
+        }
+    }
+    return out;
+}
+
+static void poller_wake(struct poller *p)
+{
+    uint64_t one = 1;
+    (void)!write(p->wake_fd, &one, sizeof one); /* full means that a wake is on its way already */
+}
+
+static int watch(struct poller *p, struct stream *stream, unsigned interest, void *tag)
+{
+    struct tcp_stream *s = (struct tcp_stream *)stream;
+    struct epoll_event event = { .data.ptr = tag };
+    event.events |= (interest & NET_READ) != 0 ? EPOLLIN : 0;
+    event.events |= (interest & NET_WRITE) != 0 ? EPOLLOUT : 0;
+    int how = s->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (epoll_ctl(p->epoll_fd, how, s->fd, &event) != 0)
+        return -errno;
+    s->is_watched = true;
+    return 0;
+}
+
+static void unwatch(struct poller *p, struct stream *stream)
+{
+    struct tcp_stream *s = (struct tcp_stream *)stream;
+    if (s->is_watched)
+        (void)epoll_ctl(p->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL); /* it is there: cannot fail */
+    s->is_watched = false;
+}
+
+/* ---------------------------------------------------------------------------------- stream ---- */
+
+static ssize_t tcp_recv(struct stream *stream, void *out, size_t size)
+{
+    ssize_t got;
+    do
+        got = recv(((struct tcp_stream *)stream)->fd, out, size, 0);
+    while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got;
+}
+
+static ssize_t tcp_send(struct stream *stream, const struct iovec *parts, int count)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count };
+    ssize_t sent;
+    do
+        sent = sendmsg(((struct tcp_stream *)stream)->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+static void tcp_close(struct stream *stream)
+{
+    struct tcp_stream *s = (struct tcp_stream *)stream;
+    assert(!s->is_watched);
+    if (s->spare_fd >= 0)
+        (void)close(s->spare_fd); /* holds nothing */
+    (void)close(s->fd); /* what was not sent by now is lost either way */
+    memory_free(s);
+}
+
+static void format_peer(const struct sockaddr_storage *address, char *out, size_t size)
+{
+    char text[INET6_ADDRSTRLEN] = "?";
+    int port = 0;
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+        port = ntohs(v4->sin_port);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+        port = ntohs(v6->sin6_port);
+    }
+    snprintf(out, size, "%s:%d", text, port);
+}
+
+static int tcp_accept(struct stream *stream, struct stream **out);
+
+static const struct stream_ops tcp_ops = { tcp_recv, tcp_send, tcp_accept, tcp_close };
+
+static struct tcp_stream *stream_of(int fd)
+{
+    struct tcp_stream *s = memory_alloc_zero(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->stream.ops = &tcp_ops;
+    s->fd = fd;
+    s->spare_fd = -1;
+    return s;
+}
+
+/* Out of descriptors: without this, the connection would wait in the backlog and wake us for ever.
+ * With the spare one it can be accepted, and refused by closing it. */
+static void refuse_one(struct tcp_stream *listener)
+{
+    if (listener->spare_fd < 0)
+        return;
+    (void)close(listener->spare_fd);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        (void)close(fd); /* that is the refusal */
+    listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int tcp_accept(struct stream *stream, struct stream **out)
+{
+    struct tcp_stream *listener = (struct tcp_stream *)stream;
+    struct sockaddr_storage address = { 0 };
+    socklen_t size = sizeof address;
+    int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        int error = errno;
+        if (error == EMFILE || error == ENFILE)
+            refuse_one(listener);
+        return -error;
+    }
+    struct tcp_stream *s = stream_of(fd);
+    if (s == NULL) {
+        (void)close(fd); /* nothing was sent */
+        return -ENOMEM;
+    }
+    int on = 1;
+    if (listener->nodelay) /* failing costs speed, nothing else */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    format_peer(&address, s->stream.peer, sizeof s->stream.peer);
+    *out = &s->stream;
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- listener ---- */
+
+static int set_options(int fd, const struct listen_options *o, int family, const char **error_text)
+{
+    int on = 1;
+    *error_text = "setsockopt";
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+        return -errno;
+    if (o->shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0)
+        return -errno;
+    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+        return -errno;
+    *error_text = "bind to interface";
+    if (o->interface != NULL && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, o->interface,
+                                           (socklen_t)strlen(o->interface)) != 0)
+        return -errno;
+    return 0;
+}
+
+static int open_listener(const struct addrinfo *address, const struct listen_options *o,
+                         struct stream **out, const char **error_text)
+{
+    *error_text = "socket";
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int result = set_options(fd, o, address->ai_family, error_text);
+    if (result == 0 && (*error_text = "bind", bind(fd, address->ai_addr, address->ai_addrlen)) != 0)
+        result = -errno;
+    if (result == 0 && (*error_text = "listen", listen(fd, LISTEN_BACKLOG)) != 0)
+        result = -errno;
+    struct tcp_stream *s = result == 0 ? stream_of(fd) : NULL;
+    if (s == NULL) {
+        (void)close(fd); /* nobody was connected */
+        return result != 0 ? result : -ENOMEM;
+    }
+    s->nodelay = o->nodelay;
+    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1: goes without */
+    snprintf(s->stream.peer, sizeof s->stream.peer, "%s",
+             address->ai_family == AF_INET6 ? "ipv6" : "ipv4");
+    *out = &s->stream;
+    return 0;
+}
+
+/* A machine without IPv6 still serves IPv4: a family that does not exist here is passed over. */
+static bool is_passable(int error)
+{
+    return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
+/* Two sockets on one port would share its connections: so ask first whether it is free. */
+static int check_unused(const struct addrinfo *address, const struct listen_options *o,
+                        const char **error_text)
+{
+    struct listen_options alone = *o;
+    struct stream *probe;
+    alone.shared = false;
+    int result = open_listener(address, &alone, &probe, error_text);
+    if (result == 0)
+        probe->ops->close(probe);
+    return is_passable(result) ? 0 : result;
+}
+
+static int network_listen(const struct network *network, const struct listen_options *o,
+                          struct stream **out, int max, const char **error_text)
+{
+    struct addrinfo hints = { .ai_family = o->family,
+                              .ai_socktype = SOCK_STREAM,
+                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV },
+                    *addresses;
+    char port[8];
+    snprintf(port, sizeof port, "%d", o->port);
+    int failed = getaddrinfo(o->host, port, &hints, &addresses);
+    if (failed != 0) {
+        *error_text = gai_strerror(failed);
+        return -EADDRNOTAVAIL;
+    }
+    int count = 0, result = 0;
+    for (struct addrinfo *a = addresses; a != NULL && count < max && result == 0; a = a->ai_next) {
+        if (o->probe)
+            result = check_unused(a, o, error_text);
+        if (result == 0)
+            result = open_listener(a, o, &out[count], error_text);
+        count += result == 0;
+        if (is_passable(result))
+            result = 0;
+    }
+    freeaddrinfo(addresses);
+    if (result == 0 && count > 0)
+        return count;
+    for (int i = 0; i < count; i++)
+        out[i]->ops->close(out[i]);
+    return result != 0 ? result : -EADDRNOTAVAIL;
+}
+
+const struct network network_real = {
+    poller_create, poller_destroy, poller_wait, poller_wake, watch, unwatch, network_listen,
+};

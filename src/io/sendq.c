@@ -1,0 +1,153 @@
+/* io/sendq.c: a list of segments, each either a chunk of our own or a view into a block. */
+#include "io/sendq.h"
+#include "base/memory.h"
+#include <assert.h>
+#include <errno.h>
+
+enum { CHUNK_SIZE = 16 * 1024, POOL_MAX = 256 };
+
+struct sendq_segment {
+    struct sendq_segment *next;
+    struct block *owner; /* NULL: the bytes are our own, behind this struct */
+    const uint8_t *data;
+    uint32_t sent, size, capacity;
+    uint8_t bytes[];
+};
+
+void chunk_pool_init(struct chunk_pool *p)
+{
+    *p = (struct chunk_pool){ 0 };
+}
+
+void chunk_pool_fini(struct chunk_pool *p)
+{
+    while (p->free != NULL) {
+        struct sendq_segment *s = p->free;
+        p->free = s->next;
+        memory_free(s);
+    }
+    p->count = 0;
+}
+
+static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = size <= CHUNK_SIZE ? pool->free : NULL;
+    size_t capacity = size <= CHUNK_SIZE ? CHUNK_SIZE : size;
+    if (s != NULL) {
+        pool->free = s->next;
+        pool->count--;
+    } else {
+        s = memory_alloc(sizeof *s + capacity);
+        if (s == NULL)
+            return NULL;
+    }
+    *s = (struct sendq_segment){ .data = s->bytes, .capacity = (uint32_t)capacity };
+    return s;
+}
+
+static void segment_drop(struct sendq_segment *s, struct chunk_pool *pool)
+{
+    block_unref(s->owner);
+    if (s->owner == NULL && s->capacity == CHUNK_SIZE && pool->count < POOL_MAX) {
+        s->next = pool->free;
+        pool->free = s;
+        pool->count++;
+    } else {
+        memory_free(s);
+    }
+}
+
+void sendq_init(struct sendq *q)
+{
+    *q = (struct sendq){ 0 };
+}
+
+void sendq_fini(struct sendq *q, struct chunk_pool *pool)
+{
+    while (q->first != NULL) {
+        struct sendq_segment *s = q->first;
+        q->first = s->next;
+        segment_drop(s, pool);
+    }
+    sendq_init(q);
+}
+
+static void append(struct sendq *q, struct sendq_segment *s)
+{
+    if (q->last == NULL)
+        q->first = s;
+    else
+        q->last->next = s;
+    q->last = s;
+}
+
+uint8_t *sendq_reserve(struct sendq *q, struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = q->last;
+    if (s == NULL || s->owner != NULL || s->capacity - s->size < size) {
+        s = chunk_take(pool, size);
+        if (s == NULL)
+            return NULL;
+        append(q, s);
+    }
+    return s->bytes + s->size;
+}
+
+void sendq_commit(struct sendq *q, size_t size)
+{
+    assert(q->last->owner == NULL && size <= q->last->capacity - q->last->size);
+    q->last->size += (uint32_t)size;
+    q->size += size;
+}
+
+int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes)
+{
+    struct sendq_segment *s = memory_alloc(sizeof *s);
+    if (s == NULL)
+        return -ENOMEM;
+    *s = (struct sendq_segment){ .owner = block_ref(owner),
+                                 .data = bytes.data,
+                                 .size = (uint32_t)bytes.size };
+    append(q, s);
+    q->size += bytes.size;
+    return 0;
+}
+
+int sendq_parts(const struct sendq *q, struct iovec *parts, int max)
+{
+    int count = 0;
+    for (const struct sendq_segment *s = q->first; s != NULL && count < max; s = s->next)
+        if (s->size > s->sent)
+            parts[count++] = (struct iovec){ (void *)(s->data + s->sent), s->size - s->sent };
+    return count;
+}
+
+void sendq_sent(struct sendq *q, struct chunk_pool *pool, size_t size)
+{
+    assert(size <= q->size);
+    q->size -= size;
+    while (q->first != NULL) {
+        struct sendq_segment *s = q->first;
+        size_t left = s->size - s->sent, now = left < size ? left : size;
+        s->sent += (uint32_t)now;
+        size -= now;
+        if (s->sent < s->size)
+            break;
+        q->first = s->next;
+        segment_drop(s, pool);
+    }
+    if (q->first == NULL)
+        q->last = NULL;
+    assert(size == 0);
+}
+
+void sendq_check(const struct sendq *q)
+{
+    size_t size = 0;
+    for (const struct sendq_segment *s = q->first; s != NULL; s = s->next) {
+        assert(s->sent <= s->size && (s->owner != NULL || s->size <= s->capacity));
+        assert((s->next == NULL) == (s == q->last));
+        size += s->size - s->sent;
+    }
+    assert(size == q->size);
+}

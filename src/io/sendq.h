@@ -1,0 +1,45 @@
+/* io/sendq.h: bytes that wait for a socket.
+ *
+ *     [ chunk: head head payload head | block: payload by reference | chunk: ... ]
+ *        ^ sent so far
+ *
+ * Small things are copied into chunks that come from the worker's pool; large payloads stay where
+ * they are and are referred to.  An idle connection holds nothing.  One thread. */
+#pragma once
+
+#include "base/block.h"
+#include "base/bytes.h"
+#include <sys/uio.h>
+
+struct sendq_segment;
+
+/* Chunks that were used and will be used again: one pool per worker. */
+struct chunk_pool {
+    struct sendq_segment *free;
+    size_t count;
+};
+
+void chunk_pool_init(struct chunk_pool *p);
+void chunk_pool_fini(struct chunk_pool *p);
+
+struct sendq {
+    struct sendq_segment *first, *last;
+    size_t size; /* bytes waiting */
+};
+
+void sendq_init(struct sendq *q);
+void sendq_fini(struct sendq *q, struct chunk_pool *pool);
+
+/* Room for `size` bytes in one piece, to be filled and then committed (all of it, before any other
+ * call).  NULL: no memory and nothing changed. */
+uint8_t *sendq_reserve(struct sendq *q, struct chunk_pool *pool, size_t size);
+void sendq_commit(struct sendq *q, size_t size);
+
+/* Appends bytes that live in a block, with a reference of its own.  0 or -ENOMEM. */
+int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes);
+
+/* The first parts, for sendmsg: how many of max were filled. */
+int sendq_parts(const struct sendq *q, struct iovec *parts, int max);
+void sendq_sent(struct sendq *q, struct chunk_pool *pool, size_t size); /* they are gone */
+
+void sendq_check(const struct sendq *q); /* walks the invariants; asserts */

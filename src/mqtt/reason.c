@@ -1,0 +1,123 @@
+/* mqtt/reason.c: which Reason Code may stand in which packet, and how 3.1.1 said it. */
+#include "mqtt/reason.h"
+#include "mqtt/packet.h"
+
+const char *reason_text(enum reason r)
+{
+    switch (r) {
+#define REASON(value, name, text)                                                                  \
+    case REASON_##name:                                                                            \
+        return text;
+        REASON_TABLE(REASON)
+#undef REASON
+    }
+    return "Unknown reason";
+}
+
+/* Sets of packet types, for the table below. */
+enum {
+    CONNACK = 1 << PACKET_CONNACK,
+    PUBACK = 1 << PACKET_PUBACK,
+    PUBREC = 1 << PACKET_PUBREC,
+    PUBREL = 1 << PACKET_PUBREL,
+    PUBCOMP = 1 << PACKET_PUBCOMP,
+    SUBACK = 1 << PACKET_SUBACK,
+    UNSUBACK = 1 << PACKET_UNSUBACK,
+    DISCONNECT = 1 << PACKET_DISCONNECT,
+    AUTH = 1 << PACKET_AUTH,
+
+    PUBLISHED = PUBACK | PUBREC,
+    RELEASED = PUBREL | PUBCOMP,
+    SUBSCRIBED = SUBACK | UNSUBACK,
+    CLOSING = CONNACK | DISCONNECT,
+    EVERYBODY = CONNACK | PUBLISHED | RELEASED | SUBSCRIBED | DISCONNECT | AUTH,
+};
+
+/* Table 2-6 of the standard; 0 where it names no code. */
+static const uint16_t packets_with[256] = {
+    [REASON_SUCCESS] = EVERYBODY,
+    [REASON_GRANTED_QOS_1] = SUBACK,
+    [REASON_GRANTED_QOS_2] = SUBACK,
+    [REASON_DISCONNECT_WITH_WILL] = DISCONNECT,
+    [REASON_NO_MATCHING_SUBSCRIBERS] = PUBLISHED,
+    [REASON_NO_SUBSCRIPTION_EXISTED] = UNSUBACK,
+    [REASON_CONTINUE_AUTHENTICATION] = AUTH,
+    [REASON_REAUTHENTICATE] = AUTH,
+    [REASON_UNSPECIFIED_ERROR] = CLOSING | PUBLISHED | SUBSCRIBED,
+    [REASON_MALFORMED_PACKET] = CLOSING,
+    [REASON_PROTOCOL_ERROR] = CLOSING,
+    [REASON_IMPLEMENTATION_SPECIFIC_ERROR] = CLOSING | PUBLISHED | SUBSCRIBED,
+    [REASON_UNSUPPORTED_PROTOCOL_VERSION] = CONNACK,
+    [REASON_CLIENT_IDENTIFIER_NOT_VALID] = CONNACK,
+    [REASON_BAD_USER_NAME_OR_PASSWORD] = CONNACK,
+    [REASON_NOT_AUTHORIZED] = CLOSING | PUBLISHED | SUBSCRIBED,
+    [REASON_SERVER_UNAVAILABLE] = CONNACK,
+    [REASON_SERVER_BUSY] = CLOSING,
+    [REASON_BANNED] = CONNACK,
+    [REASON_SERVER_SHUTTING_DOWN] = DISCONNECT,
+    [REASON_BAD_AUTHENTICATION_METHOD] = CLOSING,
+    [REASON_KEEP_ALIVE_TIMEOUT] = DISCONNECT,
+    [REASON_SESSION_TAKEN_OVER] = DISCONNECT,
+    [REASON_TOPIC_FILTER_INVALID] = SUBSCRIBED | DISCONNECT,
+    [REASON_TOPIC_NAME_INVALID] = CLOSING | PUBLISHED,
+    [REASON_PACKET_IDENTIFIER_IN_USE] = PUBLISHED | SUBSCRIBED,
+    [REASON_PACKET_IDENTIFIER_NOT_FOUND] = RELEASED,
+    [REASON_RECEIVE_MAXIMUM_EXCEEDED] = DISCONNECT,
+    [REASON_TOPIC_ALIAS_INVALID] = DISCONNECT,
+    [REASON_PACKET_TOO_LARGE] = CLOSING,
+    [REASON_MESSAGE_RATE_TOO_HIGH] = DISCONNECT,
+    [REASON_QUOTA_EXCEEDED] = CLOSING | PUBLISHED | SUBACK,
+    [REASON_ADMINISTRATIVE_ACTION] = DISCONNECT,
+    [REASON_PAYLOAD_FORMAT_INVALID] = CLOSING | PUBLISHED,
+    [REASON_RETAIN_NOT_SUPPORTED] = CLOSING,
+    [REASON_QOS_NOT_SUPPORTED] = CLOSING,
+    [REASON_USE_ANOTHER_SERVER] = CLOSING,
+    [REASON_SERVER_MOVED] = CLOSING,
+    [REASON_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED] = SUBACK | DISCONNECT,
+    [REASON_CONNECTION_RATE_EXCEEDED] = CLOSING,
+    [REASON_MAXIMUM_CONNECT_TIME] = DISCONNECT,
+    [REASON_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED] = SUBACK | DISCONNECT,
+    [REASON_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED] = SUBACK | DISCONNECT,
+};
+
+bool reason_is_allowed(uint8_t value, int packet_type)
+{
+    return (packets_with[value] >> packet_type & 1) != 0;
+}
+
+uint8_t reason_to_connack_3(enum reason r)
+{
+    if (!reason_is_error(r))
+        return 0;
+    switch (r) {
+    case REASON_UNSUPPORTED_PROTOCOL_VERSION:
+        return 1;
+    case REASON_CLIENT_IDENTIFIER_NOT_VALID:
+        return 2;
+    case REASON_BAD_USER_NAME_OR_PASSWORD:
+    case REASON_BAD_AUTHENTICATION_METHOD:
+        return 4;
+    case REASON_NOT_AUTHORIZED:
+    case REASON_BANNED:
+    case REASON_TOPIC_NAME_INVALID: /* these four: the Client may not have what it asks for */
+    case REASON_RETAIN_NOT_SUPPORTED:
+    case REASON_QOS_NOT_SUPPORTED:
+    case REASON_PACKET_TOO_LARGE:
+        return 5;
+    default:
+        return 3; /* not now, not here */
+    }
+}
+
+enum reason reason_from_connack_3(uint8_t code)
+{
+    static const enum reason reasons[] = {
+        REASON_SUCCESS,
+        REASON_UNSUPPORTED_PROTOCOL_VERSION,
+        REASON_CLIENT_IDENTIFIER_NOT_VALID,
+        REASON_SERVER_UNAVAILABLE,
+        REASON_BAD_USER_NAME_OR_PASSWORD,
+        REASON_NOT_AUTHORIZED,
+    };
+    return code < sizeof reasons / sizeof reasons[0] ? reasons[code] : REASON_UNSPECIFIED_ERROR;
+}

@@ -1,0 +1,74 @@
+/* router/router.h: topic name -> who.  The subscription index (MQTT 5.0, section 4.7).
+ *
+ *     exact   hash  topic -> subscribers      filters without a wildcard
+ *     wild    trie  level -> child, '+', '#'  only filters with wildcards
+ *
+ * Any worker may call anything.  Changes take one lock.  A match takes none: it reads what writers
+ * publish, under the grace period rules of base/grace.h, so the caller must be an online reader,
+ * and what it was told is good until its next quiescent state. */
+#pragma once
+
+#include "base/bytes.h"
+#include "base/grace.h"
+#include <stdbool.h>
+#include "router/subscriber.h"
+
+struct router;
+struct subscription; /* one filter of one session, or of one group */
+
+/* seed keys the hashes.  grace outlives the router.  NULL: no memory. */
+struct router *router_create(struct grace *grace, uint64_t seed);
+void router_destroy(struct router *r); /* NULL is fine.  No subscription may be left. */
+
+/* Adds a subscription for a valid filter (no $share/ prefix).  It matches as soon as this returns.
+ * Adding the same filter for the same handle twice is the caller's mistake: see
+ * router_subscription_update.  0 and *out, or -ENOMEM and nothing changed. */
+int router_subscribe(struct router *r, struct bytes filter, struct subscriber who,
+                     struct subscription **out);
+
+/* New options and id in place: concurrent matches see the old or the new pair, never none and never
+ * a mixture [MQTT-3.8.4-4]. */
+void router_subscription_update(struct router *r, struct subscription *s, uint32_t options,
+                                uint32_t id);
+
+/* Ends it: no later match reports it.  s is gone. */
+void router_unsubscribe(struct router *r, struct subscription *s);
+
+struct bytes router_subscription_filter(const struct subscription *s);
+struct subscriber router_subscription_subscriber(const struct subscription *s);
+
+/* Calls sink->match once per matching subscription, in subscription order within a filter.
+ * topic is a valid Topic Name.  A filter that starts with a wildcard does not match a name that
+ * starts with '$' [MQTT-4.7.2-1].  Work is bounded by the nodes that match a prefix of the topic. */
+struct match_sink {
+    void (*match)(struct match_sink *sink, struct subscriber who);
+};
+void router_match(const struct router *r, struct bytes topic, struct match_sink *sink);
+
+size_t router_subscription_count(const struct router *r);
+
+/* Shared Subscriptions: which groups exist (section 4.8.2).
+ *
+ * A group has a home worker, where its queue lives (router/share.h); the index holds one entry for
+ * it.  Members register here so that the group's entry exists exactly while it has members. */
+struct share; /* one (name, filter) pair with at least one member */
+
+struct share_options {
+    struct bytes name;   /* ShareName */
+    struct bytes filter; /* without the $share/ prefix */
+    unsigned home;       /* worker to be home if the group is new */
+};
+
+/* Adds one member.  *out is the group, *is_new whether it was made by this call; the first member
+ * makes the index entry.  0, or -ENOMEM and nothing changed. */
+int router_share_join(struct router *r, const struct share_options *o, struct share **out,
+                      bool *is_new);
+
+/* Removes one member; true: it was the last one, the entry is gone and so is s. */
+bool router_share_leave(struct router *r, struct share *s);
+
+uint64_t router_share_handle(const struct share *s); /* the group's handle; good while a member */
+size_t router_share_count(const struct router *r);
+
+/* Walks the invariants; for tests and the simulator.  Asserts. */
+void router_check(const struct router *r);

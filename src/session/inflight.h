@@ -1,0 +1,37 @@
+/* session/inflight.h: the messages of QoS 1 and 2 that were sent and are not finished.
+ *
+ * Slot `packet_id & mask` holds the delivery with that Packet Identifier, so finding one is an
+ * index.  Identifiers rise by one and skip those whose slot is taken.  A list through the slots
+ * keeps the order of sending, which redelivery has to follow [MQTT-4.6.0-1]. */
+#pragma once
+
+#include "session/delivery.h"
+
+struct inflight {
+    struct delivery *slots; /* NULL while nothing was ever in flight */
+    uint32_t capacity;      /* a power of two up to 65536, or 0 */
+    uint32_t count;
+    size_t bytes;           /* of the messages held */
+    uint16_t next_id;
+    uint16_t oldest, newest; /* slots; meaningless when count is 0 */
+};
+
+void inflight_init(struct inflight *w);
+void inflight_fini(struct inflight *w);
+
+/* Takes over *d, gives it an unused Packet Identifier and makes it the newest.  The stored delivery,
+ * valid until the next add, or NULL: no memory, or 65535 are in flight; then *d stays the caller's. */
+struct delivery *inflight_add(struct inflight *w, const struct delivery *d);
+
+struct delivery *inflight_find(const struct inflight *w, uint16_t packet_id); /* NULL: none */
+
+/* The message has arrived for good: drops it, keeps the Packet Identifier. */
+void inflight_drop_message(struct inflight *w, struct delivery *d);
+void inflight_remove(struct inflight *w, struct delivery *d);
+
+/* Walks from the oldest to the newest: start with NULL; NULL at the end.  The delivery that was
+ * just returned may not be removed before the next call. */
+struct delivery *inflight_next(const struct inflight *w, const struct delivery *after);
+
+void inflight_trim(struct inflight *w); /* gives memory back when nothing is in flight */
+void inflight_check(const struct inflight *w);

@@ -1,0 +1,377 @@
+/* session/session.c: queue and window.
+ *
+ * `unacked` counts what this Network Connection owes us an answer for, and never exceeds the window
+ * (the smaller of the Client's Receive Maximum and our own limit).  After a reconnection the window
+ * holds deliveries that this connection has not seen: `resend` is the first of them, and everything
+ * newer than it is one, too.
+ *
+ *      oldest                     newest
+ *      [ 4  5  6 | 7  8  9 ]  <-  queue: a b c
+ *        unacked   ^ resend
+ *
+ * So sending is one loop: first what is to be sent again, then the queue, as long as there is room. */
+#include "session/session.h"
+#include "session/inflight.h"
+#include "session/packet_id_set.h"
+#include "session/queue.h"
+#include <errno.h>
+
+struct session {
+    struct session_options options;
+    struct delivery_sink *sink;
+    struct queue queue;
+    struct inflight inflight;
+    struct packet_id_set received; /* QoS 2, PUBREC sent, PUBREL awaited */
+    bool is_attached;
+    uint16_t window;  /* while attached */
+    uint16_t resend;  /* Packet Identifier, 0: nothing left to send again */
+    uint32_t unacked; /* sent in this connection and not finished */
+};
+
+struct session *session_create(const struct session_options *o, struct delivery_sink *sink)
+{
+    assert(o->inflight_max > 0);
+    struct session *s = memory_alloc_zero(sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->options = *o;
+    s->sink = sink;
+    queue_init(&s->queue);
+    inflight_init(&s->inflight);
+    return s;
+}
+
+void session_set_options(struct session *s, const struct session_options *o)
+{
+    assert(o->inflight_max > 0);
+    s->options = *o;
+}
+
+static void drop(struct session *s, struct delivery *d, enum drop cause)
+{
+    if (d->group != 0)
+        s->sink->on_finished(s->sink, d);
+    s->sink->on_dropped(s->sink, d, cause);
+    delivery_fini(d);
+}
+
+void session_destroy(struct session *s)
+{
+    if (s == NULL)
+        return;
+    session_detach(s);
+    while (s->queue.count > 0) {
+        struct delivery d;
+        queue_pop(&s->queue, &d);
+        drop(s, &d, DROP_SESSION_ENDED);
+    }
+    queue_fini(&s->queue);
+    inflight_fini(&s->inflight);
+    packet_id_set_fini(&s->received);
+    memory_free(s);
+}
+
+/* ------------------------------------------------------------------------------ sending ------- */
+
+static uint16_t id_newer_than(const struct session *s, const struct delivery *d)
+{
+    const struct delivery *newer = inflight_next(&s->inflight, d);
+    return newer == NULL ? 0 : newer->packet_id;
+}
+
+static void finish(struct session *s, struct delivery *d)
+{
+    if (d->packet_id == s->resend)
+        s->resend = id_newer_than(s, d);
+    if ((d->flags & DELIVERY_UNSENT) == 0 && s->is_attached)
+        s->unacked--;
+    if (d->group != 0)
+        s->sink->on_finished(s->sink, d);
+    inflight_remove(&s->inflight, d);
+}
+
+/* Sends what is in the window. */
+static void send(struct session *s, struct delivery *d, bool dup)
+{
+    if (d->state == DELIVERY_AWAITS_PUBCOMP) {
+        s->sink->send_pubrel(s->sink, d->packet_id);
+    } else if (!s->sink->send_publish(s->sink, d, dup)) {
+        s->sink->on_dropped(s->sink, d, DROP_TOO_LARGE);
+        finish(s, d);
+    }
+}
+
+/* One step of sending again.  False: the window is full.  A PUBREL needs no place in it. */
+static bool send_again(struct session *s)
+{
+    struct delivery *d = inflight_find(&s->inflight, s->resend);
+    assert(d != NULL && (d->flags & DELIVERY_UNSENT) != 0);
+    if (d->state != DELIVERY_AWAITS_PUBCOMP && s->unacked >= s->window)
+        return false;
+    s->resend = id_newer_than(s, d);
+    d->flags &= (uint8_t)~DELIVERY_UNSENT;
+    s->unacked++;
+    send(s, d, true); /* [MQTT-3.3.1-1] */
+    return true;
+}
+
+static bool has_room(const struct session *s, const struct delivery *d)
+{
+    assert(s->resend == 0 && s->unacked == s->inflight.count);
+    if (d->qos == 0)
+        return true;
+    size_t max = s->options.inflight_bytes_max;
+    if (max > 0 && s->inflight.count > 0 && s->inflight.bytes + delivery_size(d) > max)
+        return false;
+    return s->unacked < s->window;
+}
+
+/* Sends *d, for which there is room, and takes it over.  -ENOMEM: nothing happened. */
+static int send_first_time(struct session *s, struct delivery *d)
+{
+    if (d->qos > 0) {
+        struct delivery *stored = inflight_add(&s->inflight, d);
+        if (stored == NULL)
+            return -ENOMEM;
+        s->unacked++;
+        send(s, stored, false);
+        return 0;
+    }
+    if (!s->sink->send_publish(s->sink, d, false))
+        s->sink->on_dropped(s->sink, d, DROP_TOO_LARGE);
+    if (d->group != 0)
+        s->sink->on_finished(s->sink, d);
+    delivery_fini(d);
+    return 0;
+}
+
+/* One step of the queue.  False: nothing more can be sent now. */
+static bool send_queued(struct session *s, int64_t now_ns)
+{
+    const struct delivery *first = queue_first(&s->queue);
+    struct delivery d;
+    if (message_is_expired(first->message, now_ns)) { /* [MQTT-3.3.2-5] */
+        queue_pop(&s->queue, &d);
+        drop(s, &d, DROP_EXPIRED);
+        return true;
+    }
+    if (!has_room(s, first))
+        return false;
+    queue_pop(&s->queue, &d);
+    if (send_first_time(s, &d) == 0)
+        return true;
+    queue_unpop(&s->queue, &d); /* no memory: the next acknowledgement tries again */
+    return false;
+}
+
+void session_pump(struct session *s, int64_t now_ns)
+{
+    while (s->is_attached && s->resend != 0 && !s->sink->is_congested(s->sink))
+        if (!send_again(s))
+            return;
+    while (s->is_attached && s->resend == 0 && s->queue.count > 0 &&
+           !s->sink->is_congested(s->sink))
+        if (!send_queued(s, now_ns))
+            return;
+}
+
+void session_attach(struct session *s, uint16_t receive_max)
+{
+    assert(!s->is_attached && receive_max > 0);
+    s->is_attached = true;
+    s->window = receive_max < s->options.inflight_max ? receive_max : s->options.inflight_max;
+    s->unacked = 0;
+    s->resend = 0;
+    for (struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;) {
+        d->flags |= DELIVERY_UNSENT;
+        if (s->resend == 0)
+            s->resend = d->packet_id;
+    }
+}
+
+/* What a group gave us and we had not started goes back, so that another member can have it. */
+static void return_to_groups(struct session *s)
+{
+    for (size_t left = s->queue.count; left > 0; left--) {
+        struct delivery d;
+        queue_pop(&s->queue, &d);
+        if (d.group == 0) {
+            int pushed = queue_push(&s->queue, &d); /* into the place that pop left */
+            assert(pushed == 0);
+        } else {
+            s->sink->on_returned(s->sink, &d);
+            delivery_fini(&d);
+        }
+    }
+}
+
+void session_detach(struct session *s)
+{
+    s->is_attached = false;
+    return_to_groups(s);
+}
+
+bool session_is_attached(const struct session *s)
+{
+    return s->is_attached;
+}
+
+/* ------------------------------------------------------------------------------ queueing ------ */
+
+bool session_is_full(const struct session *s, size_t message_size)
+{
+    const struct session_options *o = &s->options;
+    return (o->queued_messages_max > 0 && s->queue.count >= o->queued_messages_max) ||
+           (o->queued_bytes_max > 0 && s->queue.bytes + message_size > o->queued_bytes_max);
+}
+
+static void enqueue(struct session *s, struct delivery *d)
+{
+    while (session_is_full(s, delivery_size(d))) {
+        struct delivery oldest;
+        if (s->options.policy != SESSION_DROP_OLDEST || s->queue.count == 0) {
+            drop(s, d, DROP_QUEUE_FULL);
+            return;
+        }
+        queue_pop(&s->queue, &oldest);
+        drop(s, &oldest, DROP_QUEUE_FULL);
+    }
+    if (queue_push(&s->queue, d) != 0)
+        drop(s, d, DROP_NO_MEMORY);
+}
+
+/* QoS 0 has an order of its own and no need to wait behind the others. */
+static void deliver_qos0(struct session *s, struct delivery *d)
+{
+    if (!s->is_attached && s->options.queue_qos0) {
+        enqueue(s, d);
+    } else if (!s->is_attached) {
+        drop(s, d, DROP_OFFLINE);
+    } else if (s->sink->is_flooded(s->sink)) {
+        drop(s, d, DROP_SLOW);
+    } else {
+        (void)send_first_time(s, d); /* cannot fail for QoS 0 */
+    }
+}
+
+void session_deliver(struct session *s, struct delivery *d, int64_t now_ns)
+{
+    if (message_is_expired(d->message, now_ns)) {
+        drop(s, d, DROP_EXPIRED);
+    } else if (d->qos == 0) {
+        deliver_qos0(s, d);
+    } else if (s->is_attached && s->resend == 0 && s->queue.count == 0 && has_room(s, d) &&
+               !s->sink->is_congested(s->sink)) {
+        if (send_first_time(s, d) != 0)
+            enqueue(s, d);
+    } else {
+        enqueue(s, d);
+        session_pump(s, now_ns); /* a queue that waited for memory moves on */
+    }
+}
+
+/* ------------------------------------------------------------------------ acknowledgements ---- */
+
+static struct delivery *find_in_state(struct session *s, uint16_t packet_id,
+                                      enum delivery_state state)
+{
+    struct delivery *d = inflight_find(&s->inflight, packet_id);
+    return d != NULL && d->state == state ? d : NULL;
+}
+
+/* Done with, by an acknowledgement; the place in the window goes to the next. */
+static void finish_acknowledged(struct session *s, struct delivery *d, enum reason reason,
+                                int64_t now_ns)
+{
+    if (reason_is_error(reason)) /* it is not sent again [MQTT-4.4.0-2] [MQTT-4.8.2-6] */
+        s->sink->on_dropped(s->sink, d, DROP_REFUSED);
+    finish(s, d);
+    session_pump(s, now_ns);
+}
+
+bool session_on_puback(struct session *s, uint16_t packet_id, enum reason reason, int64_t now_ns)
+{
+    struct delivery *d = find_in_state(s, packet_id, DELIVERY_AWAITS_PUBACK);
+    if (d == NULL)
+        return false;
+    finish_acknowledged(s, d, reason, now_ns);
+    return true;
+}
+
+bool session_on_pubrec(struct session *s, uint16_t packet_id, enum reason reason, int64_t now_ns)
+{
+    struct delivery *d = inflight_find(&s->inflight, packet_id);
+    if (d == NULL || d->state == DELIVERY_AWAITS_PUBACK)
+        return false;
+    if (d->state == DELIVERY_AWAITS_PUBREC && reason_is_error(reason)) {
+        finish_acknowledged(s, d, reason, now_ns); /* the quota comes back [MQTT-4.3.3-4] */
+        return true;
+    }
+    if (d->state == DELIVERY_AWAITS_PUBREC) {
+        inflight_drop_message(&s->inflight, d);
+        d->state = DELIVERY_AWAITS_PUBCOMP;
+    }
+    s->sink->send_pubrel(s->sink, packet_id);
+    return true;
+}
+
+bool session_on_pubcomp(struct session *s, uint16_t packet_id, int64_t now_ns)
+{
+    struct delivery *d = find_in_state(s, packet_id, DELIVERY_AWAITS_PUBCOMP);
+    if (d == NULL)
+        return false;
+    finish(s, d);
+    session_pump(s, now_ns);
+    return true;
+}
+
+/* -------------------------------------------------------------------------------- receiving --- */
+
+enum session_receipt session_on_publish_qos2(struct session *s, uint16_t packet_id,
+                                             uint16_t receive_max)
+{
+    if (packet_id_set_has(&s->received, packet_id))
+        return RECEIPT_REPEAT;
+    if (s->received.count >= receive_max) /* [MQTT-3.3.4-7] */
+        return RECEIPT_OVER_MAX;
+    return packet_id_set_add(&s->received, packet_id) == 0 ? RECEIPT_NEW : RECEIPT_NO_MEMORY;
+}
+
+bool session_on_pubrel(struct session *s, uint16_t packet_id)
+{
+    return packet_id_set_remove(&s->received, packet_id);
+}
+
+/* ------------------------------------------------------------------------------- the rest ----- */
+
+struct session_stats session_stats(const struct session *s)
+{
+    return (struct session_stats){
+        .queued_count = s->queue.count,
+        .queued_bytes = s->queue.bytes,
+        .inflight_count = s->inflight.count,
+        .inflight_bytes = s->inflight.bytes,
+        .received_count = s->received.count,
+    };
+}
+
+void session_trim(struct session *s)
+{
+    queue_trim(&s->queue);
+    inflight_trim(&s->inflight);
+    packet_id_set_trim(&s->received);
+}
+
+void session_check(const struct session *s)
+{
+    uint32_t unacked = 0;
+    queue_check(&s->queue);
+    inflight_check(&s->inflight);
+    for (const struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
+        unacked += (d->flags & DELIVERY_UNSENT) == 0;
+    if (!s->is_attached)
+        return;
+    assert(unacked == s->unacked);
+    assert((s->resend == 0) == (unacked == s->inflight.count));
+    assert(s->window > 0);
+}

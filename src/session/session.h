@@ -1,0 +1,104 @@
+/* session/session.h: the message flows of one Session (MQTT 5.0, sections 4.3 to 4.6).
+ *
+ *      deliver -> [ queue ] -> [ in-flight window ] -> sink -> the Client
+ *      the Client's PUBACK, PUBREC, PUBCOMP -> the window moves on
+ *      the Client's PUBLISH of QoS 2, PUBREL -> the set of received Packet Identifiers
+ *
+ * Sans-I/O: time comes in as an argument, packets and drops go out through the sink.  A session
+ * outlives its Network Connections; while attached to one it sends.  One thread. */
+#pragma once
+
+#include "session/delivery.h"
+#include "session/drop.h"
+
+struct session;
+
+enum session_queue_policy { /* values as enum queue_policy of the configuration */
+    SESSION_DROP_NEWEST,
+    SESSION_DROP_OLDEST,
+    SESSION_REFUSE_PUBLISHER, /* the caller asks session_is_full first; here as DROP_NEWEST */
+};
+
+struct session_options {
+    uint16_t inflight_max;      /* messages in flight towards the Client, at least 1 */
+    size_t inflight_bytes_max;  /* 0: no limit */
+    size_t queued_messages_max; /* 0: no limit */
+    size_t queued_bytes_max;    /* 0: no limit */
+    enum session_queue_policy policy;
+    bool queue_qos0; /* keep QoS 0 messages while the Client is away */
+};
+
+/* What a session does to the world.  Filled in by the broker; all calls are made on the session's
+ * thread, during calls of the functions below.  None may call back into the session. */
+struct delivery_sink {
+    /* Sends a PUBLISH; dup as given.  False: it exceeds the Client's Maximum Packet Size, and the
+     * session goes on as if it had been sent [MQTT-3.1.2-25]. */
+    bool (*send_publish)(struct delivery_sink *, const struct delivery *, bool dup);
+    void (*send_pubrel)(struct delivery_sink *, uint16_t packet_id);
+    /* So many bytes wait for the socket that the queue had better keep the rest? */
+    bool (*is_congested)(struct delivery_sink *);
+    /* So many that QoS 0 messages are dropped? */
+    bool (*is_flooded)(struct delivery_sink *);
+    /* A delivery that came from a group is finished (acknowledged, or refused for good). */
+    void (*on_finished)(struct delivery_sink *, const struct delivery *);
+    /* One that came from a group was not started and goes back to it. */
+    void (*on_returned)(struct delivery_sink *, const struct delivery *);
+    /* It will not reach the Client. */
+    void (*on_dropped)(struct delivery_sink *, const struct delivery *, enum drop cause);
+};
+
+/* sink must outlive the session.  NULL: no memory. */
+struct session *session_create(const struct session_options *o, struct delivery_sink *sink);
+
+/* Drops everything: queued deliveries as SESSION_ENDED, or returned if they came from a group.
+ * NULL is fine. */
+void session_destroy(struct session *s);
+
+/* A Network Connection begins: what is in flight is sent again, in order, with DUP, then the queue
+ * follows [MQTT-4.4.0-1] [MQTT-4.4.0-2], never more at once than receive_max [MQTT-3.3.4-9].  Call
+ * session_pump to start, after CONNACK is out. */
+void session_attach(struct session *s, uint16_t receive_max);
+
+/* It ended.  Deliveries from groups that were not started are returned. */
+void session_detach(struct session *s);
+bool session_is_attached(const struct session *s);
+
+/* Sends what may be sent now: after attach, and when congestion has ended. */
+void session_pump(struct session *s, int64_t now_ns);
+
+/* A message for the Client.  Takes over *d (its message and ids) whatever happens. */
+void session_deliver(struct session *s, struct delivery *d, int64_t now_ns);
+
+/* Is the queue at a limit, so that one more message would be dropped? */
+bool session_is_full(const struct session *s, size_t message_size);
+
+/* Acknowledgements from the Client.  False: the Packet Identifier is not in that state (counted by
+ * the caller, not punished).  After an error reason a message is done with. */
+bool session_on_puback(struct session *s, uint16_t packet_id, enum reason reason, int64_t now_ns);
+/* A PUBREL goes out whenever the Packet Identifier is in use with success. */
+bool session_on_pubrec(struct session *s, uint16_t packet_id, enum reason reason, int64_t now_ns);
+bool session_on_pubcomp(struct session *s, uint16_t packet_id, int64_t now_ns);
+
+/* A PUBLISH of QoS 2 from the Client. */
+enum session_receipt {
+    RECEIPT_NEW,      /* take it, and answer PUBREC */
+    RECEIPT_REPEAT,   /* it was taken before: only answer PUBREC [MQTT-4.3.3-10] */
+    RECEIPT_OVER_MAX, /* more than receive_max of them are open */
+    RECEIPT_NO_MEMORY,
+};
+enum session_receipt session_on_publish_qos2(struct session *s, uint16_t packet_id,
+                                             uint16_t receive_max);
+bool session_on_pubrel(struct session *s, uint16_t packet_id); /* false: not found */
+
+/* New limits, after a reload of the configuration. */
+void session_set_options(struct session *s, const struct session_options *o);
+
+struct session_stats {
+    size_t queued_count, queued_bytes;
+    size_t inflight_count, inflight_bytes;
+    size_t received_count; /* QoS 2 messages not yet released */
+};
+struct session_stats session_stats(const struct session *s);
+
+void session_trim(struct session *s); /* gives spare memory back; the Client is idle */
+void session_check(const struct session *s);
