@@ -203,7 +203,8 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
         return true;
     }
     size_t head = publish_head_size(&p, c->version);
-    if (head + p.payload.size > c->max_packet_size) { /* [MQTT-3.1.2-24] [MQTT-3.1.2-25] */
+    size_t max = c->max_packet_size < PACKET_SIZE_MAX ? c->max_packet_size : PACKET_SIZE_MAX;
+    if (head + p.payload.size > max) { /* [MQTT-3.1.2-24] [MQTT-3.1.2-25] */
         if (is_new_alias && properties_have(&p.properties, PROPERTY_TOPIC_ALIAS))
             alias_out_forget(&c->aliases_out, pub->message->topic);
         return false;

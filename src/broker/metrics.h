@@ -26,11 +26,14 @@ enum metric_kind {
     METRIC(bytes_received, COUNTER, "bytes/received", "bytes received from sockets")               \
     METRIC(bytes_sent, COUNTER, "bytes/sent", "bytes sent to sockets")                             \
     METRIC(sockets_accepted, COUNTER, "connections/socket/count", "sockets accepted")              \
+    METRIC(connections_accepted, COUNTER, "connections/accepted", "CONNECTs accepted")             \
     METRIC(connections_refused, COUNTER, "connections/refused", "CONNECTs and sockets refused")    \
     METRIC(clients_total, GAUGE, "clients/total", "Sessions, connected or not")                    \
     METRIC(clients_connected, GAUGE, "clients/connected", "Clients connected")                     \
     METRIC(clients_expired, COUNTER, "clients/expired", "Sessions ended by their expiry")          \
     METRIC(takeovers, COUNTER, "clients/takeovers", "Sessions taken over by a new connection")     \
+    METRIC(queued_messages, GAUGE, "queues/messages", "messages in queues and in flight")          \
+    METRIC(queued_bytes, GAUGE, "queues/bytes", "their bytes")                                     \
     METRIC(acks_unknown, COUNTER, "acks/unknown", "acknowledgements that fitted no message")       \
     METRIC(protocol_errors, COUNTER, "errors/protocol", "connections closed for bad packets")      \
     METRIC(reads_paused, COUNTER, "back-pressure/pauses", "times a publisher was paused")          \

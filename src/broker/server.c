@@ -192,6 +192,11 @@ void server_set_config(struct server *s, const struct config *config)
     wake_all(s);
 }
 
+void server_set_taps(struct server *s, struct tap *taps)
+{
+    atomic_store_explicit(&s->taps, taps, memory_order_release);
+}
+
 /* --------------------------------------------------------------------------------- metrics ---- */
 
 int64_t server_metric(const struct server *s, enum metric which)

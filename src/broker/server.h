@@ -9,6 +9,7 @@
 #include "base/grace.h"
 #include "base/log.h"
 #include "broker/metrics.h"
+#include "broker/tap.h"
 #include "config/config.h"
 #include "router/retained.h"
 #include "router/router.h"
@@ -31,6 +32,7 @@ struct server_job {
 struct server {
     const struct env *env;
     _Atomic(const struct config *) config; /* replaced as a whole; readers take it once per turn */
+    _Atomic(struct tap *) taps; /* a list; read once per turn */
     struct log *log;
     uint64_t seed;
     struct grace *grace; /* reader i is worker i */
@@ -78,6 +80,10 @@ void server_add_job(struct server *s, struct server_job *job); /* before it runs
 /* A new configuration for whatever can change while running; the old one is the caller's to destroy
  * after server_destroy.  Any thread. */
 void server_set_config(struct server *s, const struct config *config);
+
+/* Hangs in a list of taps, or none (NULL).  One that was hung in must live until the workers have
+ * ended.  Any thread. */
+void server_set_taps(struct server *s, struct tap *taps);
 
 /* The worker for a new Session: the one with the fewest connections, `here` if it is among them. */
 unsigned server_place(const struct server *s, unsigned here);

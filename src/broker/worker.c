@@ -425,6 +425,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     grace_online(grace, w->index);
     w->now_ns = env_monotonic_ns(w->env);
     w->config = atomic_load_explicit(&w->server->config, memory_order_acquire);
+    w->taps = atomic_load_explicit(&w->server->taps, memory_order_acquire);
     note_stall(w, expected_ns);
 
     int64_t letters = read_mail(w);

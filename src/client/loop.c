@@ -273,7 +273,7 @@ int chappe_loop_connect(struct chappe_loop *l)
 static void schedule_attempt(struct chappe_loop *l)
 {
     uint32_t dice = 0;
-    (void)getrandom(&dice, sizeof dice, GRND_NONBLOCK); /* without it: no jitter, no harm */
+    (void)!getrandom(&dice, sizeof dice, GRND_NONBLOCK); /* without it: no jitter, no harm */
     uint32_t delay_ms = l->delay_ms / 2 + (uint32_t)((uint64_t)dice * (l->delay_ms / 2) >> 32);
     l->reconnect_ns = chappe_loop_now_ns() + (int64_t)delay_ms * 1000000;
     l->is_lost = true;

@@ -131,3 +131,6 @@ int config_parse(const struct env *env, struct bytes text, const char *path,
                  struct config_error *error);
 
 void config_destroy(struct config *c); /* NULL is fine */
+
+/* Do both name the same sockets (addresses, ports, devices), in the same order? */
+bool config_listeners_equal(const struct config *a, const struct config *b);

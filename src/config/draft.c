@@ -288,3 +288,21 @@ void config_destroy(struct config *c)
     arena_fini(&block->strings);
     memory_free(block);
 }
+
+static bool text_equal(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+bool config_listeners_equal(const struct config *a, const struct config *b)
+{
+    if (a->listener_count != b->listener_count)
+        return false;
+    for (size_t i = 0; i < a->listener_count; i++) {
+        const struct listener_config *x = &a->listeners[i], *y = &b->listeners[i];
+        if (x->port != y->port || x->family != y->family || !text_equal(x->host, y->host) ||
+            !text_equal(x->bind_interface, y->bind_interface))
+            return false;
+    }
+    return true;
+}

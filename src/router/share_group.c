@@ -615,19 +615,27 @@ static struct item *item_by_ticket(const struct member *m, uint64_t ticket)
     return it->ticket == ticket ? it : NULL;
 }
 
-void share_group_finish(struct share_group *g, uint64_t handle, uint64_t ticket)
+/* The ticket is used: its item is the member's no longer, and the credit is back. */
+static struct item *item_take_back(struct member *m, uint64_t ticket)
 {
-    struct member *m = member_find(g, handle);
-    struct item *it = m == NULL ? NULL : item_by_ticket(m, ticket);
+    struct item *it = item_by_ticket(m, ticket);
     if (it == NULL)
-        return;
+        return NULL;
     uint32_t slot = ticket & ((1u << SLOT_BITS) - 1);
     m->slots[slot] = (struct slot){ NULL, m->free_slot };
     m->free_slot = slot;
     m->unfinished--;
-
-    struct lane *lane = it->lane;
     list_remove(&it->in_lane);
+    return it;
+}
+
+void share_group_finish(struct share_group *g, uint64_t handle, uint64_t ticket)
+{
+    struct member *m = member_find(g, handle);
+    struct item *it = m == NULL ? NULL : item_take_back(m, ticket);
+    if (it == NULL)
+        return;
+    struct lane *lane = it->lane;
     item_free(it);
     lane_one_less_given(g, lane);
     lane_free_if_unused(g, lane);
@@ -658,15 +666,25 @@ static void item_hand_back(struct share_group *g, struct item *it, struct item *
     lane_one_less_given(g, lane);
 }
 
-/* What was given at QoS 2 stays with the member's session: either it lives on and completes the
- * delivery [MQTT-4.8.2-4], or it has ended and nobody else may get it [MQTT-4.8.2-5]. */
-static void hand_back_given(struct share_group *g, struct member *m)
+void share_group_return(struct share_group *g, uint64_t handle, uint64_t ticket)
+{
+    struct member *m = member_find(g, handle);
+    struct item *it = m == NULL ? NULL : item_take_back(m, ticket);
+    if (it == NULL)
+        return;
+    item_hand_back(g, it, NULL);
+    member_update(g, m);
+}
+
+/* A member that unsubscribed has a session that finishes what it was given [MQTT-3.10.4-3].  When
+ * the session has ended, QoS 1 goes to another member, QoS 2 to nobody [MQTT-4.8.2-5]. */
+static void hand_back_given(struct share_group *g, struct member *m, enum share_leave why)
 {
     struct item *last = NULL;
     while (!list_is_empty(&m->given)) {
         struct item *it = item_of(m->given.prev); /* the newest first */
         list_remove(&it->in_lane);
-        if (it->qos < 2) {
+        if (it->qos < 2 && why == SHARE_LEAVE_SESSION_ENDED) {
             item_hand_back(g, it, last);
             last = it;
         } else {
@@ -680,7 +698,6 @@ static void hand_back_given(struct share_group *g, struct member *m)
 
 void share_group_leave(struct share_group *g, uint64_t handle, enum share_leave why)
 {
-    (void)why; /* MQTT draws no line between the two: see hand_back_given */
     struct member *m = member_find(g, handle);
     if (m == NULL)
         return;
@@ -689,7 +706,7 @@ void share_group_leave(struct share_group *g, uint64_t handle, enum share_leave 
     list_remove(&m->in_able);
     list_splice(&m->blocked, &g->ready);
     group_reconsider(g); /* before lanes are touched: none may think of m any more */
-    hand_back_given(g, m);
+    hand_back_given(g, m, why);
     member_free(m);
 }
 
