@@ -78,12 +78,12 @@ static void dispatch(struct connection *c, const struct packet *p, struct bytes 
     connection_fail(c, REASON_PROTOCOL_ERROR, "protocol error");
 }
 
-/* CONNECT could not be decoded.  Only an unknown version gets an answer, in the oldest form. */
-static void refuse_connect(struct connection *c, enum reason why)
+/* CONNECT could not be decoded.  Only an unknown version gets an answer. */
+static void refuse_connect(struct connection *c, const struct packet *p, enum reason why)
 {
     if (why == REASON_UNSUPPORTED_PROTOCOL_VERSION) { /* [MQTT-3.1.2-2] [MQTT3-3.1.2-2] */
         struct packet answer = { .type = PACKET_CONNACK, .connack.reason = why };
-        c->version = VERSION_3_1_1;
+        c->version = p->connect.version;
         connection_send(c, &answer);
         connection_close(c, false, "unsupported protocol version");
         return;
@@ -95,7 +95,7 @@ static void refuse_connect(struct connection *c, enum reason why)
 static void on_bad_packet(struct connection *c, const struct packet *p, enum reason why)
 {
     if (c->state == CONNECTION_AWAITS_CONNECT)
-        refuse_connect(c, why);
+        refuse_connect(c, p, why);
     else if (p->type == PACKET_PUBLISH && why == REASON_TOPIC_NAME_INVALID)
         on_publish_refused(c, p->publish.qos, p->publish.packet_id, why);
     else

@@ -75,12 +75,10 @@ static uint8_t subscribe(struct connection *c, struct request *r, bool *is_new)
     return granted;
 }
 
-/* Codes as the version has them: 3.1.1 knows one failure, 3.1 none. */
+/* Codes as the version has them.  3.1 has none for failure, but the truth is still the best answer. */
 static uint8_t code_for(enum version version, uint8_t code)
 {
-    if (version_has_reason_codes(version) || code < 0x80)
-        return code;
-    return version_has_suback_failure(version) ? 0x80 : 0;
+    return version_has_reason_codes(version) || code < 0x80 ? code : 0x80;
 }
 
 /* No Local on a Shared Subscription ends the connection [MQTT-3.8.3-4]. */

@@ -31,8 +31,11 @@ enum {
 };
 
 #define SECOND_NS        INT64_C(1000000000)
-#define STALL_NS         (2 * SECOND_NS) /* a gap beyond what was asked for: we were stopped */
+#define STALL_NS         (SECOND_NS / 4) /* a gap beyond what was asked for: we were stopped */
+#define STALL_LOG_NS     (2 * SECOND_NS) /* worth a line */
 #define ACCEPT_PAUSE_NS  (SECOND_NS / 10)
+#define PAUSE_STEP_NS    (SECOND_NS / 100)
+#define STOP_STEP_NS     (SECOND_NS / 200)
 #define SWEEP_INTERVAL_NS SECOND_NS
 
 static struct bytes client_key(const void *client)
@@ -369,33 +372,35 @@ static void flush_dirty(struct worker *w)
         connection_flush(container_of(l, struct connection, dirty_link));
 }
 
-/* Were we stopped, or starved?  Then peers get the time back: they may have spoken meanwhile. */
-static void note_stall(struct worker *w, int64_t expected_ns)
+/* Were we stopped, or starved?  Then the time since the last turn does not count for peers: they
+ * may have spoken meanwhile. */
+static void note_stall(struct worker *w, int64_t last_ns, int64_t expected_ns)
 {
+    int64_t gap = w->now_ns - last_ns;
     if (expected_ns == INT64_MAX || w->now_ns - expected_ns <= STALL_NS)
         return;
-    int64_t gap = w->now_ns - expected_ns;
     w->stalled_ns += gap;
-    log_line(w->log, LOG_TYPE_WARNING,
-             "Warning: The broker did not run for %lld s; deadlines of clients are extended.",
-             (long long)(gap / SECOND_NS));
+    if (gap >= STALL_LOG_NS)
+        log_line(w->log, LOG_TYPE_WARNING,
+                 "Warning: The broker did not run for %lld s; deadlines of clients are extended.",
+                 (long long)(gap / SECOND_NS));
 }
 
-static int64_t wait_ns(const struct worker *w, int64_t max_wait_ns)
+/* How long nothing needs to be done. */
+static int64_t wait_ns(const struct worker *w)
 {
+    int64_t until = timers_next_ns(w->timers);
     if (w->has_work)
         return 0;
-    if (w->phase != WORKER_RUNS && max_wait_ns > SECOND_NS / 200)
-        max_wait_ns = SECOND_NS / 200; /* the others' progress decides */
-    int64_t until = timers_next_ns(w->timers);
     if (w->next_job_ns < until)
         until = w->next_job_ns;
-    if (!list_is_empty(&w->paused) && w->now_ns + SECOND_NS / 100 < until)
-        until = w->now_ns + SECOND_NS / 100; /* look whether they may go on */
+    if (!list_is_empty(&w->paused) && w->now_ns + PAUSE_STEP_NS < until)
+        until = w->now_ns + PAUSE_STEP_NS; /* look whether they may go on */
+    if (w->phase != WORKER_RUNS && w->now_ns + STOP_STEP_NS < until)
+        until = w->now_ns + STOP_STEP_NS; /* the others' progress decides */
     if (until == INT64_MAX)
-        return max_wait_ns;
-    int64_t wait = until > w->now_ns ? until - w->now_ns : 0;
-    return wait < max_wait_ns ? wait : max_wait_ns;
+        return INT64_MAX;
+    return until > w->now_ns ? until - w->now_ns : 0;
 }
 
 static void on_events(struct worker *w, const struct net_event *events, int count)
@@ -413,10 +418,10 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
 {
     struct net_event events[EVENTS_PER_TURN];
     struct grace *grace = w->server->grace;
-    int64_t wait = wait_ns(w, max_wait_ns);
-    int64_t expected_ns = w->now_ns + wait;
-    if (wait == INT64_MAX || expected_ns < w->now_ns)
-        expected_ns = INT64_MAX;
+    int64_t last_ns = w->now_ns, wait = wait_ns(w);
+    int64_t expected_ns = wait == INT64_MAX ? INT64_MAX : last_ns + wait;
+    if (wait > max_wait_ns)
+        wait = max_wait_ns;
     if (wait > 0 && !mailbox_sleep(&w->mailbox))
         wait = 0;
     int count = w->env->network->poller_wait(w->poller, events, EVENTS_PER_TURN, wait);
@@ -426,7 +431,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     w->now_ns = env_monotonic_ns(w->env);
     w->config = atomic_load_explicit(&w->server->config, memory_order_acquire);
     w->taps = atomic_load_explicit(&w->server->taps, memory_order_acquire);
-    note_stall(w, expected_ns);
+    note_stall(w, last_ns, expected_ns);
 
     int64_t letters = read_mail(w);
     w->next_job_ns = run_jobs(w);

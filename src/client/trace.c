@@ -83,6 +83,14 @@ void trace_sent(const struct tracer *t, const struct packet *p)
     }
 }
 
+/* The one line without a name in front. */
+static void say_disconnected(const struct tracer *t, const struct disconnect *p)
+{
+    char line[64];
+    (void)snprintf(line, sizeof line, "Received DISCONNECT (%d)", p->reason);
+    t->line(t->context, line);
+}
+
 void trace_received(const struct tracer *t, const struct packet *p)
 {
     if (t->line == NULL)
@@ -90,6 +98,9 @@ void trace_received(const struct tracer *t, const struct packet *p)
     switch (p->type) {
     case PACKET_PUBLISH:
         say_publish(t, "received", &p->publish);
+        return;
+    case PACKET_DISCONNECT:
+        say_disconnected(t, &p->disconnect);
         return;
     case PACKET_CONNACK:
         say(t, "received CONNACK (%d)",
@@ -104,9 +115,6 @@ void trace_received(const struct tracer *t, const struct packet *p)
     case PACKET_PUBREC:
     case PACKET_PUBREL:
         say(t, "received %s (Mid: %d)", packet_type_name(p->type), p->ack.packet_id);
-        return;
-    case PACKET_DISCONNECT:
-        say(t, "received DISCONNECT (%d)", p->disconnect.reason);
         return;
     default:
         say(t, "received %s", packet_type_name(p->type));

@@ -140,8 +140,8 @@ enum decode_result frame_decode(struct bytes in, struct frame *out);
  *   QUOTA_EXCEEDED, PACKET_TOO_LARGE   limits of mqtt/property.h,
  *   TOPIC_ALIAS_INVALID                a Topic Alias of 0,
  *   TOPIC_NAME_INVALID                 a wildcard or no name in PUBLISH or a Will.
- * On BAD, *out is filled as far as decoding came for CONNECT's version and PUBLISH's qos and
- * packet_id, which an answer may need (0 if not reached).
+ * On BAD, *out is filled as far as decoding came for CONNECT's version (an unknown one: the version
+ * to answer in) and PUBLISH's qos and packet_id, which an answer may need (0 if not reached).
  * Strings are checked as UTF-8 [MQTT-1.5.4-1]; topic filters only as UTF-8. */
 enum decode_result packet_decode(struct bytes whole, enum version version, struct packet *out,
                                  enum reason *why);

@@ -66,8 +66,10 @@ static enum reason decode_protocol(struct reader *r, struct connect *out)
         out->version = VERSION_3_1_1;
     else if (bytes_equal(name, BYTES("MQIsdp")) && level_of_3 == VERSION_3_1)
         out->version = VERSION_3_1;
-    else
+    else { /* the version that an answer is most likely understood in */
+        out->version = level_of_3 >= VERSION_5_0 ? VERSION_5_0 : VERSION_3_1_1;
         return REASON_UNSUPPORTED_PROTOCOL_VERSION;
+    }
     out->is_bridge = (level & LEVEL_BRIDGE) != 0;
     return REASON_SUCCESS;
 }

@@ -21,9 +21,3 @@ static inline bool version_has_reason_codes(enum version v)
 {
     return v == VERSION_5_0;
 }
-
-/* MQTT 3.1 has no failure code in SUBACK; 3.1.1 has 0x80. */
-static inline bool version_has_suback_failure(enum version v)
-{
-    return v != VERSION_3_1;
-}

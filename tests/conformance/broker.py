@@ -3,12 +3,12 @@
 import os
 import random
 import re
-import resource
 import shlex
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 
 STOP_S = 10         # after SIGTERM a broker is gone within this time
 START_S = 20        # a safety net; an instrumented build on a busy machine is slow to start
@@ -19,10 +19,18 @@ class BrokerFailure(Exception):
     pass
 
 
+given_ports, port_lock = set(), threading.Lock()
+
+
 def free_port():
-    """Below the range from which the kernel takes the ports of outgoing connections."""
+    """Below the range from which the kernel takes the ports of outgoing connections, and never the same
+    twice: brokers that share their ports among workers would share them among brokers, too."""
     while True:
         port = random.randrange(20000, 32000)
+        with port_lock:
+            if port in given_ports:
+                continue
+            given_ports.add(port)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -64,15 +72,14 @@ class Broker:
             text = 'listener {port} 127.0.0.1\nallow_anonymous true\n' + self.lines + '\n'
         conf = self.write('broker.conf', text.replace('{port}', str(self.port)).replace('{dir}', self.folder.name))
         words = [w.replace('{conf}', conf).replace('{port}', str(self.port)) for w in shlex.split(self.command)]
-        limits = None
         if self.rlimit_nofile:
-            limit = self.rlimit_nofile
-
-            def limits():
-                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-        with open(self.path('log'), 'ab') as log:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            preexec_fn=limits, cwd=self.folder.name)
+            words = ['sh', '-c', f'ulimit -n {self.rlimit_nofile}; exec "$@"', 'sh', *words]
+        try:
+            with open(self.path('log'), 'ab') as log:
+                self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                cwd=self.folder.name)
+        except OSError as e:
+            raise BrokerFailure(f'cannot be run: {e}') from None
         return self
 
     def start(self):

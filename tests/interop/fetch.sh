@@ -43,5 +43,5 @@ fetch_mosquitto()
 }
 
 mkdir -p $into
-fetch_mqttjs
 fetch_mosquitto
+fetch_mqttjs
