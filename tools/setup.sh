@@ -61,7 +61,8 @@ step()
     "$@" </dev/null >"$log" 2>&1 || status=$?
     ticker_stop
     if [ "$status" -ne 0 ]; then
-        tail -n 60 "$log" | sed 's/^/    | /' >&2
+        # Without the compilations that went well.
+        grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -n 60 | sed 's/^/    | /' >&2
         say "$text: failed, see $log"
         return "$status"
     fi

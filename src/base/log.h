@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/bytes.h"
+#include <stdatomic.h>
 
 /* Mosquitto's log types, as a bit set. */
 enum log_type {
@@ -23,14 +24,14 @@ enum log_type {
 };
 
 struct log {
-    unsigned types; /* the set of enum log_type that is written */
+    _Atomic unsigned types; /* the set of enum log_type that is written; may change at any time */
     void (*write)(struct log *, enum log_type type, const char *line); /* without newline */
 };
 
 /* Is anybody interested?  Ask before preparing expensive arguments. */
 static inline bool log_wants(const struct log *l, enum log_type type)
 {
-    return l != NULL && (l->types & type) != 0;
+    return l != NULL && (atomic_load_explicit(&l->types, memory_order_relaxed) & type) != 0;
 }
 
 /* l may be NULL: nobody listens.  Lines are cut at 1023 bytes. */

@@ -10,6 +10,13 @@
 
 struct full_sessions;
 
+/* Groups of Shared Subscriptions are in the set, too.  Their handles may equal a session's; the top
+ * bit, which no worker's number reaches, tells them apart. */
+static inline uint64_t full_key_of_group(uint64_t handle)
+{
+    return handle | UINT64_C(1) << 63;
+}
+
 struct full_sessions *full_sessions_create(void); /* NULL: no memory */
 void full_sessions_destroy(struct full_sessions *f);
 int full_sessions_add(struct full_sessions *f, uint64_t handle); /* 0 or -ENOMEM */

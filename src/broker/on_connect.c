@@ -110,6 +110,8 @@ static enum reason check(const struct connection *c, const struct connect *p)
 {
     const struct listener_config *l = listener_of(c);
     enum reason why;
+    if (worker_is_out_of_memory(c->worker))
+        return REASON_QUOTA_EXCEEDED;
     if ((l->accept_protocol_versions >> p->version & 1) == 0)
         return REASON_UNSUPPORTED_PROTOCOL_VERSION;
     if (version_has_properties(p->version) &&

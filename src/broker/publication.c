@@ -169,7 +169,8 @@ static uint32_t *ids_of(const struct merged *first, size_t count, uint32_t *sing
 /* [MQTT-3.3.4-2] [MQTT-3.3.4-4]: one copy, at the highest QoS, with all identifiers. */
 static void deliver_merged(struct route *r)
 {
-    qsort(r->merged, r->merged_count, sizeof *r->merged, by_handle);
+    if (r->merged_count > 1)
+        qsort(r->merged, r->merged_count, sizeof *r->merged, by_handle);
     for (size_t i = 0, next; i < r->merged_count; i = next) {
         struct subscriber who = r->merged[i].who;
         for (next = i + 1; next < r->merged_count; next++) {
@@ -199,8 +200,9 @@ struct refusal {
 static void on_match_is_full(struct match_sink *sink, struct subscriber who)
 {
     struct refusal *r = container_of(sink, struct refusal, sink);
-    if (!r->found && (who.options & SUBSCRIBER_GROUP) == 0)
-        r->found = full_sessions_has(r->full, who.handle);
+    bool is_group = (who.options & SUBSCRIBER_GROUP) != 0;
+    uint64_t key = is_group ? full_key_of_group(who.handle) : who.handle;
+    r->found = r->found || full_sessions_has(r->full, key);
 }
 
 /* queue_policy refuse-publisher: nobody gets a message that somebody has no room for. */

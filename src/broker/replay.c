@@ -26,12 +26,18 @@ static void destroy(struct replay *r)
     memory_free(r);
 }
 
-/* Does the Client have enough to do?  Then more would only fill memory. */
-static bool has_enough(const struct client *c)
+/* How many more messages the Client can take now: while it is connected and has enough to do, more
+ * would only fill memory, or be dropped at a limit. */
+static size_t room_of(const struct client *c)
 {
-    if (c->connection != NULL && connection_is_congested(c->connection))
-        return true;
-    return c->connection != NULL && session_stats(c->session).queued_count > QUEUE_MARK;
+    size_t limit = c->worker->config->max_queued_messages;
+    size_t mark = limit > 0 && limit < QUEUE_MARK ? limit : QUEUE_MARK;
+    size_t queued = session_stats(c->session).queued_count;
+    if (c->connection == NULL)
+        return MESSAGES_PER_STEP;
+    if (connection_is_congested(c->connection) || queued >= mark)
+        return 0;
+    return mark - queued < MESSAGES_PER_STEP ? mark - queued : MESSAGES_PER_STEP;
 }
 
 /* True: the walk is over. */
@@ -39,8 +45,8 @@ static bool step(struct replay *r)
 {
     struct message *found[MESSAGES_PER_STEP];
     struct client *c = r->client;
-    bool done;
-    size_t count = retained_next(r->cursor, found, MESSAGES_PER_STEP, NODES_PER_STEP, &done);
+    bool done = false;
+    size_t count = retained_next(r->cursor, found, room_of(c), NODES_PER_STEP, &done);
     for (size_t i = 0; i < count; i++) {
         struct publication p = { found[i], true, 0 };
         if (!message_is_expired(found[i], c->worker->now_ns)) /* else the sweep will come by */
@@ -78,7 +84,7 @@ bool replay_run(struct worker *w)
     list_init(&later);
     for (struct list *l; (l = list_pop_front(&w->replays)) != NULL;) {
         struct replay *r = container_of(l, struct replay, link);
-        if (has_enough(r->client)) {
+        if (room_of(r->client) == 0) {
             list_push_back(&later, &r->link);
             continue;
         }

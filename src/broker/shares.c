@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/full_sessions.h"
 #include "broker/server.h"
 #include "broker/worker.h"
 
@@ -18,6 +19,7 @@ struct share_home {
     uint64_t handle; /* the key of worker->groups */
     struct share_group *group;
     bool is_pumping;
+    bool is_full; /* registered in server->full */
 };
 
 static struct bytes handle_key(const void *home)
@@ -46,10 +48,11 @@ static struct share_home *find_home(const struct worker *w, uint64_t handle)
 static struct share_group *create_group(const struct worker *w)
 {
     const struct config *config = w->config;
+    bool refuses = config->queue_policy == QUEUE_REFUSE_PUBLISHER; /* then it never drops */
     struct share_group_options options = {
         .choice = (enum share_choice)config->shared_subscription_strategy,
-        .queued_messages_max = config->max_queued_messages,
-        .queued_bytes_max = config->max_queued_bytes,
+        .queued_messages_max = refuses ? 0 : config->max_queued_messages,
+        .queued_bytes_max = refuses ? 0 : config->max_queued_bytes,
         .queue_qos0 = config->queue_qos0_messages,
         .drop_oldest = config->queue_policy == QUEUE_DROP_OLDEST,
         .seed = w->server->seed,
@@ -63,7 +66,7 @@ static struct share_home *need_home(struct worker *w, uint64_t handle)
     if (h != NULL || (h = memory_alloc(sizeof *h)) == NULL)
         return h;
     h->handle = handle;
-    h->is_pumping = false;
+    h->is_pumping = h->is_full = false;
     h->group = create_group(w);
     if (h->group != NULL && map_add(&w->groups, h) == 0)
         return h;
@@ -72,8 +75,28 @@ static struct share_home *need_home(struct worker *w, uint64_t handle)
     return NULL;
 }
 
+/* queue_policy refuse-publisher: publishers everywhere see whether there is room. */
+static void tell_fullness(struct worker *w, struct share_home *h)
+{
+    const struct config *config = w->config;
+    bool is_full = (config->max_queued_messages > 0 &&
+                    share_group_waiting_count(h->group) >= config->max_queued_messages) ||
+                   (config->max_queued_bytes > 0 &&
+                    share_group_waiting_bytes(h->group) >= config->max_queued_bytes);
+    if (config->queue_policy != QUEUE_REFUSE_PUBLISHER)
+        is_full = false;
+    if (is_full && !h->is_full)
+        h->is_full = full_sessions_add(w->server->full, full_key_of_group(h->handle)) == 0;
+    else if (!is_full && h->is_full) {
+        full_sessions_remove(w->server->full, full_key_of_group(h->handle));
+        h->is_full = false;
+    }
+}
+
 static void end_home(struct worker *w, struct share_home *h)
 {
+    if (h->is_full)
+        full_sessions_remove(w->server->full, full_key_of_group(h->handle));
     map_remove(&w->groups, h);
     share_group_destroy(h->group);
     memory_free(h);
@@ -83,6 +106,8 @@ void shares_destroy_all(struct worker *w)
 {
     size_t cursor = 0;
     for (struct share_home *h; (h = map_next(&w->groups, &cursor)) != NULL;) {
+        if (h->is_full)
+            full_sessions_remove(w->server->full, full_key_of_group(h->handle));
         share_group_destroy(h->group);
         memory_free(h);
     }
@@ -132,6 +157,7 @@ static void pump(struct worker *w, struct share_home *h)
         hand_over(w, h, &given);
     h->is_pumping = false;
     drop_in_group(w, DROP_EXPIRED, share_group_expired_count(h->group));
+    tell_fullness(w, h);
 }
 
 void shares_push(struct worker *w, uint64_t group, struct publication *p)

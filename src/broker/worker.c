@@ -28,6 +28,7 @@ enum {
     ACCEPTS_PER_EVENT = 64,
     TIMERS_PER_TURN = 1000,
     SWEEP_NODES_PER_TURN = 200,
+    FLUSHES_PER_TURN = 512, /* so that one message to many does not keep others waiting */
 };
 
 #define SECOND_NS        INT64_C(1000000000)
@@ -35,6 +36,7 @@ enum {
 #define STALL_LOG_NS     (2 * SECOND_NS) /* worth a line */
 #define ACCEPT_PAUSE_NS  (SECOND_NS / 10)
 #define PAUSE_STEP_NS    (SECOND_NS / 100)
+#define SHED_STEP_NS     (SECOND_NS / 10)
 #define STOP_STEP_NS     (SECOND_NS / 200)
 #define SWEEP_INTERVAL_NS SECOND_NS
 
@@ -337,7 +339,13 @@ static void resume_all(struct worker *w, unsigned why)
     }
 }
 
-enum { MEMORY_PAUSE_PERCENT = 80, MEMORY_RESUME_PERCENT = 75 };
+enum { /* of memory_limit */
+    MEMORY_RESUME_PERCENT = 75, /* publishers are read again */
+    MEMORY_PAUSE_PERCENT = 80,  /* they are not read */
+    MEMORY_SHED_PERCENT = 95,   /* nobody new, and who holds most is let go */
+};
+
+enum { SHED_SIZE_MIN = 64 * 1024 };
 
 static bool is_memory_above(const struct worker *w, unsigned percent)
 {
@@ -350,8 +358,30 @@ bool worker_is_short_of_memory(const struct worker *w)
     return is_memory_above(w, MEMORY_PAUSE_PERCENT);
 }
 
+bool worker_is_out_of_memory(const struct worker *w)
+{
+    return is_memory_above(w, MEMORY_SHED_PERCENT);
+}
+
+/* The Client for which most bytes wait: it does not read, and everybody else pays for it. */
+static void shed_slowest(struct worker *w)
+{
+    struct connection *slowest = NULL;
+    for (struct list *l = w->connections.next; l != &w->connections; l = l->next) {
+        struct connection *c = container_of(l, struct connection, link);
+        if (c->tx.size >= SHED_SIZE_MIN && (slowest == NULL || c->tx.size > slowest->tx.size))
+            slowest = c;
+    }
+    if (slowest != NULL)
+        connection_fail(slowest, REASON_QUOTA_EXCEEDED, "memory limit reached");
+}
+
 static void ease_back_pressure(struct worker *w)
 {
+    if (worker_is_out_of_memory(w) && w->now_ns >= w->next_shed_ns) {
+        w->next_shed_ns = w->now_ns + SHED_STEP_NS;
+        shed_slowest(w);
+    }
     if (list_is_empty(&w->paused))
         return;
     if (post_is_within_half_budget(w))
@@ -362,14 +392,11 @@ static void ease_back_pressure(struct worker *w)
 
 /* --------------------------------------------------------------------------------- the turn --- */
 
+/* Those that become dirty meanwhile are at the end, and come next turn if not now. */
 static void flush_dirty(struct worker *w)
 {
-    struct list now;
-    list_init(&now);
-    for (struct list *l; (l = list_pop_front(&w->dirty)) != NULL;)
-        list_push_back(&now, l);
-    for (struct list *l; (l = list_pop_front(&now)) != NULL;)
-        connection_flush(container_of(l, struct connection, dirty_link));
+    for (int i = 0; i < FLUSHES_PER_TURN && !list_is_empty(&w->dirty); i++)
+        connection_flush(container_of(w->dirty.next, struct connection, dirty_link));
 }
 
 /* Were we stopped, or starved?  Then the time since the last turn does not count for peers: they

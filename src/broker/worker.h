@@ -89,7 +89,7 @@ struct worker {
     int64_t now_ns;     /* monotonic, once per turn */
     int64_t stalled_ns; /* how long this thread was kept from running, in all: Keep Alive and other
                            deadlines for peers are measured without it */
-    int64_t next_job_ns, next_sweep_ns;
+    int64_t next_job_ns, next_sweep_ns, next_shed_ns;
     int64_t accept_error_logged_ns;
     struct mail *unread; /* taken from the mailbox, not read yet */
     bool has_work;       /* the next turn must not wait */
@@ -119,6 +119,7 @@ void worker_end_sessions(struct worker *w); /* after the end: no connection is l
 void worker_drop_mail(struct worker *w);    /* after the end: what nobody will read */
 
 bool worker_is_short_of_memory(const struct worker *w); /* memory_limit is near */
+bool worker_is_out_of_memory(const struct worker *w);   /* it is all but reached */
 
 struct client *worker_find_client(const struct worker *w, uint64_t handle); /* NULL: gone */
 

@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 enum exit_status { /* as Mosquitto's */
-    EXIT_STOPPED = 0,
-    EXIT_CANNOT_START = 1,
-    EXIT_BAD_CONFIG = 3,
+                   EXIT_STOPPED = 0,
+                   EXIT_CANNOT_START = 1,
+                   EXIT_BAD_CONFIG = 3,
 };
 
 struct arguments {
@@ -158,10 +158,11 @@ static struct log_sink_options sink_options(const struct config *config, struct 
 /* What the control thread holds. */
 struct control {
     struct arguments arguments;
+    const char *version; /* as scripts look for it in the log */
     struct log_sink *sink;
     struct log *log;
-    struct config *config;  /* in use */
-    struct config **old;    /* replaced ones: workers may still look at them */
+    struct config *config; /* in use */
+    struct config **old;   /* replaced ones: workers may still look at them */
     size_t old_count;
     struct server *server;
     struct sys_topics *topics;
@@ -280,8 +281,7 @@ static int serve(struct control *c)
         server_stop(c->server);
         return EXIT_CANNOT_START;
     }
-    log_line(c->log, LOG_TYPE_INFORMATION, "chappe version %s running (%u worker%s)",
-             CHAPPE_VERSION, workers, workers == 1 ? "" : "s");
+    log_line(c->log, LOG_TYPE_INFORMATION, "%s running", c->version);
     notify_supervisor("READY=1");
     control_loop(c, &signals);
     return EXIT_STOPPED;
@@ -327,22 +327,31 @@ static int prepare(struct control *c)
 
 static int run(struct control *c)
 {
-    log_line(c->log, LOG_TYPE_INFORMATION, "chappe version %s starting", CHAPPE_VERSION);
+    log_line(c->log, LOG_TYPE_INFORMATION, "%s starting", c->version);
     if (c->arguments.config_path != NULL)
         log_line(c->log, LOG_TYPE_INFORMATION, "Config loaded from %s.", c->arguments.config_path);
     else
         log_line(c->log, LOG_TYPE_INFORMATION, "Using default config.");
     int status = serve(c);
-    log_line(c->log, LOG_TYPE_INFORMATION, "chappe version %s terminating", CHAPPE_VERSION);
+    log_line(c->log, LOG_TYPE_INFORMATION, "%s terminating", c->version);
     end(c);
     if (c->config->pid_file != NULL)
         (void)unlink(c->config->pid_file); /* somebody else removed it: fine */
     return status;
 }
 
+/* Called under Mosquitto's name, the lines of start and end are Mosquitto's as well. */
+static const char *version_text(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    bool as_mosquitto = strcmp(slash == NULL ? program : slash + 1, "mosquitto") == 0;
+    return as_mosquitto ? "mosquitto version " CHAPPE_MOSQUITTO_VERSION
+                        : "chappe version " CHAPPE_VERSION;
+}
+
 int cli_broker(int argc, char **argv)
 {
-    struct control c = { 0 };
+    struct control c = { .version = version_text(argv[0]) };
     int status = parse_arguments(argc, argv, &c.arguments);
     if (status >= 0)
         return status;

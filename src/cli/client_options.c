@@ -2,8 +2,9 @@
  *
  *     { "-p", "--port", "port", BOTH, INTEGER, offsetof(port), 1, 65535, "Invalid port given: %s" }
  *
- * The rest have a function.  Options that Mosquitto has and this build has not are in a table of their
- * own: they are refused, for a connection that silently lacks its encryption is worse than none. */
+ * The rest have a function.  Options that Mosquitto has and this build has not are in a table of
+ * their own: they are refused, for a connection that silently lacks its encryption is worse than
+ * none. */
 #include "cli/client_options.h"
 #include "base/memory.h"
 #include "cli/message_format.h"
@@ -38,9 +39,9 @@ struct option {
     const char *noun;          /* of its value; NULL: it takes none */
     unsigned tools;
     enum kind kind;
-    size_t offset;             /* of its field */
-    int least, most;           /* INTEGER */
-    const char *range_fault;   /* INTEGER: with one %s, the value */
+    size_t offset;                                    /* of its field */
+    int least, most;                                  /* INTEGER */
+    const char *range_fault;                          /* INTEGER: with one %s, the value */
     bool (*set)(struct parser *p, const char *value); /* SPECIAL */
 };
 
@@ -105,8 +106,7 @@ static bool set_filter_out(struct parser *p, const char *value)
     if (!utf8_is_valid(bytes_of_string(value)))
         return fault(p, "Malformed UTF-8 in -T argument.");
     if (!filter_is_valid(value))
-        return fault(p, "Invalid filter topic '%s', are all '+' and '#' wildcards correct?",
-                     value);
+        return fault(p, "Invalid filter topic '%s', are all '+' and '#' wildcards correct?", value);
     return list_add(p, &p->o->filter_outs, value);
 }
 
@@ -136,9 +136,9 @@ static bool set_version(struct parser *p, const char *value)
         const char *name;
         enum chappe_version version;
     } names[] = {
-        { "mqttv31", CHAPPE_MQTT_3_1 },     { "31", CHAPPE_MQTT_3_1 },
-        { "mqttv311", CHAPPE_MQTT_3_1_1 },  { "311", CHAPPE_MQTT_3_1_1 },
-        { "mqttv5", CHAPPE_MQTT_5_0 },      { "5", CHAPPE_MQTT_5_0 },
+        { "mqttv31", CHAPPE_MQTT_3_1 },    { "31", CHAPPE_MQTT_3_1 },
+        { "mqttv311", CHAPPE_MQTT_3_1_1 }, { "311", CHAPPE_MQTT_3_1_1 },
+        { "mqttv5", CHAPPE_MQTT_5_0 },     { "5", CHAPPE_MQTT_5_0 },
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(value, names[i].name) == 0) {
@@ -407,8 +407,7 @@ static const struct option options[] = {
     { NULL, "--random-filter", "chance", TOOL_SUB, SPECIAL, .set = set_random_filter },
     { NULL, "--remove-retained", NULL, TOOL_SUB, FLAG, FIELD(remove_retained) },
     { NULL, "--retain-as-published", NULL, TOOL_SUB, FLAG, FIELD(retain_as_published) },
-    { NULL, "--retain-handling", "retain handling", TOOL_SUB, SPECIAL,
-      .set = set_retain_handling },
+    { NULL, "--retain-handling", "retain handling", TOOL_SUB, SPECIAL, .set = set_retain_handling },
     { NULL, "--retained-only", NULL, TOOL_SUB, FLAG, FIELD(retained_only) },
     { "-T", "--filter-out", "topic filter", TOOL_SUB, SPECIAL, .set = set_filter_out },
     { "-U", "--unsubscribe", "unsubscribe topic", TOOL_SUB, SPECIAL, .set = set_unsubscribe },
@@ -422,15 +421,15 @@ static const struct option options[] = {
 static const struct {
     const char *name, *what;
 } absent_options[] = {
-    { "--cafile", "TLS" },         { "--capath", "TLS" },
-    { "--cert", "TLS" },           { "--ciphers", "TLS" },
-    { "--insecure", "TLS" },       { "--key", "TLS" },
-    { "--keyform", "TLS" },        { "--psk", "TLS" },
-    { "--psk-identity", "TLS" },   { "--tls-alpn", "TLS" },
-    { "--tls-engine", "TLS" },     { "--tls-engine-kpass-sha1", "TLS" },
-    { "--tls-keylog", "TLS" },     { "--tls-use-os-certs", "TLS" },
-    { "--tls-version", "TLS" },    { "--proxy", "A SOCKS proxy" },
-    { "--ws", "WebSocket" },       { "-S", "SRV lookup" },
+    { "--cafile", "TLS" },       { "--capath", "TLS" },
+    { "--cert", "TLS" },         { "--ciphers", "TLS" },
+    { "--insecure", "TLS" },     { "--key", "TLS" },
+    { "--keyform", "TLS" },      { "--psk", "TLS" },
+    { "--psk-identity", "TLS" }, { "--tls-alpn", "TLS" },
+    { "--tls-engine", "TLS" },   { "--tls-engine-kpass-sha1", "TLS" },
+    { "--tls-keylog", "TLS" },   { "--tls-use-os-certs", "TLS" },
+    { "--tls-version", "TLS" },  { "--proxy", "A SOCKS proxy" },
+    { "--ws", "WebSocket" },     { "-S", "SRV lookup" },
 };
 
 static bool is_named(const struct option *o, const char *name)

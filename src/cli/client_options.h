@@ -67,8 +67,8 @@ struct client_options {
     bool exit_after_sub, no_retained, retained_only, remove_retained, retain_as_published;
     uint8_t retain_handling; /* CHAPPE_RETAIN_..., or 0 */
     bool no_newline, verbose, pretty, watch, message_rate;
-    const char *format;      /* NULL: payload, or topic and payload */
-    double random_percent;   /* 100: all */
+    const char *format;    /* NULL: payload, or topic and payload */
+    double random_percent; /* 100: all */
 };
 
 enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
@@ -76,7 +76,8 @@ enum options_result { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
 void client_options_init(struct client_options *o, enum client_tool tool, const char *name);
 void client_options_fini(struct client_options *o);
 
-/* Each of these appends to *error what is wrong, as a line without its end, and says OPTIONS_BAD. */
+/* Each of these appends to *error what is wrong, as a line without its end, and says OPTIONS_BAD.
+ */
 
 /* A command line.  argv[0] is not looked at. */
 enum options_result client_options_parse(struct client_options *o, int argc, char **argv,

@@ -2,7 +2,8 @@
  *
  *     wants:  VALUE -> after a value: COMMA or the end of what is open -> ...
  *
- * The bits say whether a level is an object; that and what is wanted next is all there is to know. */
+ * The bits say whether a level is an object; that and what is wanted next is all there is to know.
+ */
 #include "cli/json_text.h"
 #include "mqtt/utf8.h"
 #include <ctype.h>
@@ -58,7 +59,8 @@ int json_append_string(struct buffer *out, struct bytes text)
     return failure != 0 ? failure : buffer_append(out, BYTES("\""));
 }
 
-/* ------------------------------------------------------------------------------- scanning ------ */
+/* ------------------------------------------------------------------------------- scanning ------
+ */
 
 static struct bytes skip_blanks(struct bytes text)
 {

@@ -13,5 +13,6 @@ enum json_layout {
 };
 
 /* Appends one JSON value, laid out anew; numbers and strings stay as they are written.  0, -ENOMEM,
- * or -EINVAL: not JSON (RFC 8259), or nested deeper than 1000.  After a failure out holds a part. */
+ * or -EINVAL: not JSON (RFC 8259), or nested deeper than 1000.  After a failure out holds a part.
+ */
 int json_rewrite(struct buffer *out, struct bytes text, enum json_layout layout);

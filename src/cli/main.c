@@ -9,8 +9,8 @@
 #include <string.h>
 
 struct command {
-    const char *name;      /* chappe NAME */
-    const char *known_as;  /* argv[0] that means the same */
+    const char *name;     /* chappe NAME */
+    const char *known_as; /* argv[0] that means the same */
     int (*run)(int argc, char **argv);
     const char *summary;
 };
@@ -51,9 +51,10 @@ static int print_version(void)
 
 static int print_help(void)
 {
-    printf("Chappe, an MQTT broker and its tools, version %s.\n\nUsage: chappe COMMAND [OPTION]...\n"
-           "       chappe [OPTION]...      the same as chappe broker\n\n",
-           CHAPPE_VERSION);
+    printf(
+        "Chappe, an MQTT broker and its tools, version %s.\n\nUsage: chappe COMMAND [OPTION]...\n"
+        "       chappe [OPTION]...      the same as chappe broker\n\n",
+        CHAPPE_VERSION);
     for (size_t i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].summary);
     printf("  %-8s what a command can do: chappe help COMMAND\n  %-8s print the version\n\n"

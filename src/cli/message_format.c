@@ -16,11 +16,11 @@
 
 struct hole {
     char letter;
-    bool is_left;        /* '-' */
-    char pad;            /* ' ' or, with '0', a zero */
-    size_t width;        /* 0: none */
-    size_t precision;    /* SIZE_MAX: none */
-    char separator;      /* x and X: between groups; '\0': none */
+    bool is_left;     /* '-' */
+    char pad;         /* ' ' or, with '0', a zero */
+    size_t width;     /* 0: none */
+    size_t precision; /* SIZE_MAX: none */
+    char separator;   /* x and X: between groups; '\0': none */
 };
 
 enum { FIELD_MAX = 10000 }; /* nobody wants a field wider than this; it bounds what we append */
@@ -165,9 +165,9 @@ static int append_user_properties(struct buffer *out, const struct received *r)
     for (struct chappe_property p; failure == 0 && chappe_property_next(&rest, &p);) {
         if (p.id != CHAPPE_USER_PROPERTY)
             continue;
-        failure = buffer_printf(out, "%s%.*s:%.*s", separator, (int)p.name.size,
-                                (const char *)p.name.data, (int)p.value.size,
-                                (const char *)p.value.data);
+        failure =
+            buffer_printf(out, "%s%.*s:%.*s", separator, (int)p.name.size,
+                          (const char *)p.name.data, (int)p.value.size, (const char *)p.value.data);
         separator = " ";
     }
     return failure;
@@ -377,7 +377,8 @@ static int append_json(struct buffer *out, const struct hole *h, const struct re
     return failure;
 }
 
-/* ------------------------------------------------------------------------------ the whole ------ */
+/* ------------------------------------------------------------------------------ the whole ------
+ */
 
 static int append_hole(struct buffer *out, const struct hole *h, const struct received *r,
                        bool pretty)

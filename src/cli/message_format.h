@@ -7,8 +7,8 @@
 
 struct received {
     struct chappe_message message;
-    uint16_t packet_id;      /* 0: QoS 0 */
-    struct timespec wall;    /* when it came */
+    uint16_t packet_id;   /* 0: QoS 0 */
+    struct timespec wall; /* when it came */
 };
 
 enum format_fault {

@@ -12,8 +12,8 @@ void process_block_signals(sigset_t *signals);
 
 void process_raise_descriptor_limit(void); /* to what the system allows */
 
-int process_daemonise(void);                 /* 0, or -1 and errno */
-int process_write_pid(const char *path);     /* decimal, without a newline; 0, or -1 and errno */
+int process_daemonise(void);             /* 0, or -1 and errno */
+int process_write_pid(const char *path); /* decimal, without a newline; 0, or -1 and errno */
 
 /* As root: becomes user (NULL: chappe, mosquitto or nobody, whichever exists first); "root" stays,
  * with a warning.  PUID and PGID in the environment win.  Afterwards no way leads back.

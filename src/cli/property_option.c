@@ -21,8 +21,8 @@ static const struct {
 
 static const struct {
     const char *name;
-    int packet;                    /* its bit in PROPERTY_TABLE */
-    int list;                      /* enum property_command; -1: not ours to give */
+    int packet; /* its bit in PROPERTY_TABLE */
+    int list;   /* enum property_command; -1: not ours to give */
     const char *title;
 } commands[] = {
     { "connect", PACKET_CONNECT, FOR_CONNECT, "CONNECT" },
@@ -132,8 +132,9 @@ static bool add_text(struct chappe_property_list *list, int id, const char *valu
     if (failure == 0)
         return true;
     bool is_long = first.size > UINT16_MAX || second.size > UINT16_MAX;
-    (void)buffer_printf(error, is_long ? "Property value too long for property %s."
-                                       : "Malformed UTF-8 in the value of property %s.",
+    (void)buffer_printf(error,
+                        is_long ? "Property value too long for property %s."
+                                : "Malformed UTF-8 in the value of property %s.",
                         property_name(id));
     return false;
 }
@@ -167,8 +168,8 @@ bool property_options_are_valid(const struct client_options *o, struct buffer *e
             properties_decode(bytes_of(list->data, list->size), commands[i].packet, &decoded);
         if (why != REASON_SUCCESS) {
             (void)buffer_printf(error,
-                                "in %s properties: a property twice, a forbidden value, or one "
-                                "that needs another (%s).",
+                                "%s properties: one of them twice, with a forbidden value, or "
+                                "without another that it needs (%s).",
                                 commands[i].title, reason_text(why));
             return false;
         }

@@ -1,5 +1,6 @@
-/* client/client_fuzz.c: a client against a hostile Server.  The first byte of the input picks version and habits; the rest
- * is what the Server says, in pieces, with time passing and the connection breaking now and then. */
+/* client/client_fuzz.c: a client against a hostile Server.  The first byte of the input picks
+ * version and habits; the rest is what the Server says, in pieces, with time passing and the
+ * connection breaking now and then. */
 #include "chappe/client.h"
 #include <assert.h>
 
@@ -18,8 +19,7 @@ static unsigned look(struct chappe_bytes bytes)
 
 static unsigned look_at_event(const struct chappe_event *event)
 {
-    unsigned sum = look(event->message.topic) + look(event->message.payload) +
-                   look(event->reasons);
+    unsigned sum = look(event->message.topic) + look(event->message.payload) + look(event->reasons);
     struct chappe_bytes rest = event->properties;
     for (struct chappe_property p; chappe_property_next(&rest, &p);)
         sum += look(p.name) + look(p.value);

@@ -32,7 +32,8 @@ static const struct {
       { .client_id = "a", .clean_start = true, .password = { (const uint8_t *)"", 0 } },
       "10 10 0004 4d515454 05 42 0000 00 0001 61 0000" },
     { "5.0 properties as they are given",
-      { .clean_start = true, .properties = { (const uint8_t *)"\x21\x00\x05\x11\x00\x00\x00\x3c", 8 } },
+      { .clean_start = true,
+        .properties = { (const uint8_t *)"\x21\x00\x05\x11\x00\x00\x00\x3c", 8 } },
       "10 15 0004 4d515454 05 02 0000 08 21 0005 11 0000003c 0000" },
 };
 
@@ -52,12 +53,14 @@ static void connect_says_what_the_options_say(void **state)
 
 static const struct chappe_client_options bad_options[] = {
     { .version = 7 },
-    { .version = CHAPPE_MQTT_3_1, .clean_start = true },   /* needs an identifier */
-    { .version = CHAPPE_MQTT_3_1_1 },                      /* [MQTT3-3.1.3-7] */
-    { .client_id = "\xff" },                               /* [MQTT-1.5.4-1] */
-    { .version = CHAPPE_MQTT_3_1_1, .clean_start = true,
-      .password = { (const uint8_t *)"p", 1 } },           /* [MQTT3-3.1.2-22] */
-    { .version = CHAPPE_MQTT_3_1_1, .clean_start = true,
+    { .version = CHAPPE_MQTT_3_1, .clean_start = true }, /* needs an identifier */
+    { .version = CHAPPE_MQTT_3_1_1 },                    /* [MQTT3-3.1.3-7] */
+    { .client_id = "\xff" },                             /* [MQTT-1.5.4-1] */
+    { .version = CHAPPE_MQTT_3_1_1,
+      .clean_start = true,
+      .password = { (const uint8_t *)"p", 1 } }, /* [MQTT3-3.1.2-22] */
+    { .version = CHAPPE_MQTT_3_1_1,
+      .clean_start = true,
       .properties = { (const uint8_t *)"\x21\x00\x05", 3 } }, /* 3.x has no properties */
     { .properties = { (const uint8_t *)"\x21\x00\x00", 3 } }, /* Receive Maximum 0 */
     { .properties = { (const uint8_t *)"\x01\x00", 2 } },     /* not in CONNECT */
@@ -83,8 +86,8 @@ static void connack_tells_the_session_and_the_identifier(void **state)
     assert_string_equal(chappe_client_id(p.client), "xx");
     assert_int_equal(chappe_client_state(p.client), CHAPPE_CONNECTED);
     struct chappe_property property;
-    assert_true(chappe_property_find(p.event.properties, CHAPPE_ASSIGNED_CLIENT_IDENTIFIER,
-                                     &property));
+    assert_true(
+        chappe_property_find(p.event.properties, CHAPPE_ASSIGNED_CLIENT_IDENTIFIER, &property));
     assert_text(property.value, "xx");
 
     /* The next connection uses it. */
@@ -129,9 +132,8 @@ static void a_refusal_is_told_once(void **state)
 {
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
         struct peer p;
-        peer_start(&p, &(struct chappe_client_options){ .version = refusals[i].version,
-                                                        .client_id = "a",
-                                                        .clean_start = true });
+        peer_start(&p, &(struct chappe_client_options){
+                           .version = refusals[i].version, .client_id = "a", .clean_start = true });
         assert_int_equal(chappe_client_connect(p.client, p.now_ns), 0);
         peer_ignores(&p);
         peer_says(&p, refusals[i].connack);
@@ -198,8 +200,8 @@ static void server_keep_alive_replaces_ours(void **state)
 static void a_server_that_says_nothing_times_out(void **state)
 {
     struct peer p;
-    peer_start(&p, &(struct chappe_client_options){ .clean_start = true,
-                                                    .connect_timeout_ms = 5000 });
+    peer_start(&p,
+               &(struct chappe_client_options){ .clean_start = true, .connect_timeout_ms = 5000 });
     assert_int_equal(chappe_client_connect(p.client, p.now_ns), 0);
     peer_ignores(&p);
     p.now_ns += 5 * SECOND - 1;
@@ -220,8 +222,8 @@ static void disconnect_says_why_and_nothing_follows(void **state)
     peer_connect(&p, "20 03 00 00 00");
     assert_int_equal(chappe_client_disconnect(p.client, CHAPPE_NOT_AUTHORIZED + 1, NO_PROPERTIES),
                      -EINVAL); /* 0x88 is for CONNACK alone */
-    assert_int_equal(
-        chappe_client_disconnect(p.client, CHAPPE_DISCONNECT_WITH_WILL, NO_PROPERTIES), 0);
+    assert_int_equal(chappe_client_disconnect(p.client, CHAPPE_DISCONNECT_WITH_WILL, NO_PROPERTIES),
+                     0);
     assert_int_equal(chappe_client_state(p.client), CHAPPE_CLOSING);
     peer_says(&p, "30 04 0001 74 00");
     assert_int_equal(peer_next(&p), 0);
@@ -295,8 +297,8 @@ static const struct {
       "e0 01 90" },
     { "no UTF-8", 4, "30 03 0001 ff", false, CHAPPE_MALFORMED_PACKET, "" },
     { "packet identifier 0", 4, "32 05 0001 74 0000", false, CHAPPE_PROTOCOL_ERROR, "" },
-    { "an alias we did not grant", 5, "30 07 0001 74 03 23 0001", false,
-      CHAPPE_TOPIC_ALIAS_INVALID, "e0 01 94" },
+    { "an alias we did not grant", 5, "30 07 0001 74 03 23 0001", false, CHAPPE_TOPIC_ALIAS_INVALID,
+      "e0 01 94" },
 };
 
 static void a_breach_ends_the_connection(void **state)
@@ -324,7 +326,8 @@ static void a_breach_ends_the_connection(void **state)
     }
 }
 
-/* ------------------------------------------------------------------------------------ AUTH ------ */
+/* ------------------------------------------------------------------------------------ AUTH ------
+ */
 
 static void authentication_goes_back_and_forth(void **state)
 {
@@ -346,7 +349,8 @@ static void authentication_goes_back_and_forth(void **state)
         chappe_property_add_bytes(&list, CHAPPE_AUTHENTICATION_DATA, chappe_string("42")), 0);
     struct chappe_bytes bytes = chappe_property_list_bytes(&list);
     assert_int_equal(chappe_client_authenticate(p.client, CHAPPE_REAUTHENTICATE, bytes), -EINVAL);
-    assert_int_equal(chappe_client_authenticate(p.client, CHAPPE_CONTINUE_AUTHENTICATION, bytes), 0);
+    assert_int_equal(chappe_client_authenticate(p.client, CHAPPE_CONTINUE_AUTHENTICATION, bytes),
+                     0);
     peer_hears(&p, "f0 0b 18 09 15 0001 78 16 0002 3432"); /* the method is added */
     peer_says(&p, "20 07 00 00 04 15 0001 78");
     assert_int_equal(peer_next(&p), CHAPPE_EVENT_CONNECTED);
@@ -365,7 +369,8 @@ static void authentication_goes_back_and_forth(void **state)
     peer_end(&p);
 }
 
-/* ------------------------------------------------------------------------------------ trace ------ */
+/* ------------------------------------------------------------------------------------ trace ------
+ */
 
 static void note(void *context, const char *line)
 {

@@ -47,7 +47,7 @@ static const struct {
     bool session_present;
     unsigned waiting, inflight, dropped;
 } rows[] = {
-    { true, 1346, 25, 0 }, /* order is kept; what awaits PUBCOMP stays in flight */
+    { true, 1346, 25, 0 },  /* order is kept; what awaits PUBCOMP stays in flight */
     { false, 146, 0, 325 }, /* QoS 1 anew; QoS 2 told: 3 was only published, 2 and 5 received */
 };
 

@@ -46,7 +46,7 @@ static void what_cannot_be_said_is_refused(void **state)
     static const uint8_t long_text[65536];
     struct chappe_bytes too_long = chappe_bytes(long_text, sizeof long_text);
     assert_int_equal(chappe_property_add_number(&list, (enum chappe_property_id)99, 1), -EINVAL);
-    assert_int_equal(chappe_property_add_number(&list, (enum chappe_property_id)-1, 1), -EINVAL);
+    assert_int_equal(chappe_property_add_number(&list, (enum chappe_property_id) - 1, 1), -EINVAL);
     assert_int_equal(chappe_property_add_number(&list, CHAPPE_CONTENT_TYPE, 1), -EINVAL);
     assert_int_equal(chappe_property_add_number(&list, CHAPPE_PAYLOAD_FORMAT_INDICATOR, 256),
                      -EINVAL);

@@ -6,9 +6,9 @@ static const struct chappe_client_options plain_4 = { .version = CHAPPE_MQTT_3_1
                                                       .client_id = "a" };
 static const struct chappe_client_options plain_5 = { .client_id = "a" };
 
-#define CONNACK_4 "20 02 00 00"
+#define CONNACK_4         "20 02 00 00"
 #define CONNACK_4_PRESENT "20 02 01 00"
-#define CONNACK_5 "20 03 00 00 00"
+#define CONNACK_5         "20 03 00 00 00"
 #define CONNACK_5_PRESENT "20 03 01 00 00"
 
 static struct chappe_message message(const char *topic, const char *payload, int qos)
@@ -34,7 +34,8 @@ static void assert_published(struct peer *p, uint16_t packet_id, int reason, int
     assert_int_equal(p->event.error, error);
 }
 
-/* -------------------------------------------------------------------------- to the Server ------ */
+/* -------------------------------------------------------------------------- to the Server ------
+ */
 
 static void qos_0_goes_at_once_or_not_at_all(void **state)
 {
@@ -137,7 +138,7 @@ static void the_window_is_the_smaller_of_both_limits(void **state)
     options.inflight_max = 3;
     peer_start(&p, &options);
     for (int i = 0; i < 4; i++)
-        publish(&p, "t", "x", 1); /* before the connection: they wait */
+        publish(&p, "t", "x", 1);               /* before the connection: they wait */
     peer_connect(&p, "20 06 00 00 03 21 0002"); /* Receive Maximum 2 */
     assert_int_equal(peer_next(&p), 0);
     peer_hears(&p, "32 07 0001 74 0001 00 78 32 07 0001 74 0002 00 78");
@@ -306,7 +307,8 @@ static void topic_aliases_save_the_topic(void **state)
     peer_end(&p);
 }
 
-/* ------------------------------------------------------------------------ from the Server ------ */
+/* ------------------------------------------------------------------------ from the Server ------
+ */
 
 static void received_messages_are_acknowledged_when_the_caller_returns(void **state)
 {

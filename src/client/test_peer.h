@@ -1,5 +1,5 @@
-/* client/test_peer.h: the other end of a scripted exchange, for the tests of this folder.  Bytes are
- * written in hex, as a packet dump shows them; blanks mean nothing. */
+/* client/test_peer.h: the other end of a scripted exchange, for the tests of this folder.  Bytes
+ * are written in hex, as a packet dump shows them; blanks mean nothing. */
 #pragma once
 
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SECOND INT64_C(1000000000)
+#define SECOND        INT64_C(1000000000)
 #define NO_PROPERTIES chappe_bytes(NULL, 0)
 
 struct peer {
@@ -71,8 +71,8 @@ static inline void peer_says(struct peer *p, const char *hex)
         size_t now = size - at < piece ? size - at : piece;
         if (at > 0 && at + now < size)
             assert_int_equal(peer_next(p), 0); /* not whole yet: no event */
-        assert_int_equal(
-            chappe_client_receive(p->client, chappe_bytes(bytes + at, now), p->now_ns), 0);
+        assert_int_equal(chappe_client_receive(p->client, chappe_bytes(bytes + at, now), p->now_ns),
+                         0);
     }
 }
 

@@ -287,7 +287,7 @@ int log_sink_configure(struct log_sink *s, const struct log_sink_options *o)
     int result = replace_file(s, o);
     if (result == 0) {
         s->options = *o;
-        __atomic_store_n(&s->log.types, o->types, __ATOMIC_RELAXED);
+        atomic_store_explicit(&s->log.types, o->types, memory_order_relaxed);
         if ((o->destinations & LOG_SINK_SYSLOG) != 0)
             openlog("mosquitto", LOG_PID | LOG_CONS, o->facility);
     }

@@ -72,6 +72,7 @@ void share_group_leave(struct share_group *g, uint64_t handle, enum share_leave 
 
 size_t share_group_member_count(const struct share_group *g);
 size_t share_group_waiting_count(const struct share_group *g);
+size_t share_group_waiting_bytes(const struct share_group *g); /* of message_size() */
 
 enum share_push {
     SHARE_PUSHED,

@@ -321,6 +321,11 @@ size_t share_group_member_count(const struct share_group *g)
     return g->members.count;
 }
 
+size_t share_group_waiting_bytes(const struct share_group *g)
+{
+    return g->waiting_bytes;
+}
+
 size_t share_group_waiting_count(const struct share_group *g)
 {
     return g->waiting_count;

@@ -225,9 +225,16 @@ bool session_is_full(const struct session *s, size_t message_size)
            (o->queued_bytes_max > 0 && s->queue.bytes + message_size > o->queued_bytes_max);
 }
 
+/* With SESSION_REFUSE_PUBLISHER the limit was asked about before the publisher got its answer; what
+ * comes all the same was on its way from another thread by then, and has been acknowledged. */
+static bool is_promised(const struct session *s, const struct delivery *d)
+{
+    return s->options.policy == SESSION_REFUSE_PUBLISHER && d->qos > 0;
+}
+
 static void enqueue(struct session *s, struct delivery *d)
 {
-    while (session_is_full(s, delivery_size(d))) {
+    while (session_is_full(s, delivery_size(d)) && !is_promised(s, d)) {
         struct delivery oldest;
         if (s->options.policy != SESSION_DROP_OLDEST || s->queue.count == 0) {
             drop(s, d, DROP_QUEUE_FULL);

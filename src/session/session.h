@@ -16,7 +16,8 @@ struct session;
 enum session_queue_policy { /* values as enum queue_policy of the configuration */
     SESSION_DROP_NEWEST,
     SESSION_DROP_OLDEST,
-    SESSION_REFUSE_PUBLISHER, /* the caller asks session_is_full first; here as DROP_NEWEST */
+    SESSION_REFUSE_PUBLISHER, /* the caller asks session_is_full before it takes a message; what
+                                 comes is kept (QoS 0: dropped) */
 };
 
 struct session_options {

@@ -24,15 +24,17 @@ fetch_mqttjs()
 }
 
 unpack_mosquitto()
-{
-    local folder
+(
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' RETURN
+    trap 'rm -rf "$folder"' EXIT
     chmod 755 "$folder" # apt fetches as a user of its own
-    (cd "$folder" && apt-get download mosquitto)
-    apt_install satisfy "$(dpkg-deb -f "$folder"/*.deb Depends)"
-    dpkg-deb -x "$folder"/*.deb $into/mosquitto
-}
+    cd "$folder"
+    apt-get download mosquitto
+    apt_install satisfy "$(dpkg-deb -f mosquitto_*.deb Depends)"
+    dpkg-deb -x mosquitto_*.deb unpacked
+    cd "$OLDPWD"
+    cp -a "$folder/unpacked" $into/mosquitto
+)
 
 fetch_mosquitto()
 {
