@@ -76,10 +76,45 @@ static struct properties *properties_of(struct packet *p)
     }
 }
 
+static enum reason reason_in(const struct packet *p)
+{
+    switch (p->type) {
+    case PACKET_CONNACK:
+        return p->connack.reason;
+    case PACKET_SUBACK:
+    case PACKET_UNSUBACK: /* the first that failed */
+        for (size_t i = 0; i < p->suback.reasons.size; i++)
+            if (p->suback.reasons.data[i] >= 0x80)
+                return p->suback.reasons.data[i];
+        return REASON_SUCCESS;
+    case PACKET_DISCONNECT:
+        return p->disconnect.reason;
+    case PACKET_PINGRESP:
+        return REASON_SUCCESS;
+    default:
+        return p->ack.reason;
+    }
+}
+
+/* Says a failure in words, if the operator chose so and the Client did not ask us not to
+ * [MQTT-3.1.2-29]. */
+static void explain(const struct connection *c, struct packet *p)
+{
+    enum reason reason = reason_in(p);
+    bool is_last_word = p->type == PACKET_CONNACK || p->type == PACKET_DISCONNECT;
+    if (!c->worker->config->reason_strings || !reason_is_error(reason) ||
+        !version_has_reason_codes(c->version) || !(is_last_word || c->wants_problem_information))
+        return;
+    struct properties *properties = properties_of(p);
+    properties->reason_string = bytes_of_string(reason_text(reason));
+    properties_add(properties, PROPERTY_REASON_STRING);
+}
+
 void connection_send(struct connection *c, struct packet *p)
 {
     if (c->state == CONNECTION_CLOSED || c->is_broken)
         return;
+    explain(c, p);
     size_t size = packet_size(p, c->version), before = c->tx.size;
     if (size > c->max_packet_size && p->type != PACKET_PINGRESP) {
         strip(properties_of(p));

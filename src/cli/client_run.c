@@ -27,7 +27,7 @@ static void make_up_id(char *out, size_t size)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     uint8_t dice[18] = { 0 };
-    (void)getrandom(dice, sizeof dice, 0); /* cannot fail for so few bytes */
+    (void)!getrandom(dice, sizeof dice, 0); /* cannot fail for so few bytes */
     char id[sizeof dice + 1] = "";
     for (size_t i = 0; i < sizeof dice; i++)
         id[i] = letters[dice[i] % (sizeof letters - 1)];

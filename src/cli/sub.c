@@ -216,7 +216,7 @@ static bool is_skipped_by_chance(const struct client_options *o)
     uint32_t dice = 0;
     if (o->random_percent >= 100)
         return false;
-    (void)getrandom(&dice, sizeof dice, 0); /* cannot fail for so few bytes */
+    (void)!getrandom(&dice, sizeof dice, 0); /* cannot fail for so few bytes */
     return dice / 4294967296.0 * 100 >= o->random_percent;
 }
 

@@ -436,11 +436,11 @@ int chappe_loop_next(struct chappe_loop *l, int timeout_ms, struct chappe_event 
             return -ENOTCONN;
 
         unsigned ready = wait_ready(l, deadline_ns);
-        if ((ready >> SOCKET & 1) != 0) {
+        if ((ready >> SOCKET & 1) != 0)
             read_socket(l);
-            continue;
-        }
-        if ((ready >> WATCHED & 1) != 0 || chappe_loop_now_ns() >= deadline_ns)
+        if ((ready >> WATCHED & 1) != 0)
+            return 0; /* also when the Server never stops talking */
+        if ((ready >> SOCKET & 1) == 0 && chappe_loop_now_ns() >= deadline_ns)
             return 0;
     }
 }

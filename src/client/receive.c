@@ -340,9 +340,18 @@ static bool may_come_now(const struct chappe_client *c, enum packet_type type)
     return client_version(c) == VERSION_5_0 && (type == PACKET_AUTH || type == PACKET_DISCONNECT);
 }
 
+/* A Server that knows only 3.1.1 refuses 5.0 in its own words: return code 1. */
+static bool is_old_refusal(const struct chappe_client *c, struct bytes whole)
+{
+    return c->state == CHAPPE_CONNECTING && client_version(c) == VERSION_5_0 &&
+           bytes_equal(whole, BYTES("\x20\x02\x00\x01"));
+}
+
 bool client_on_packet(struct chappe_client *c, struct bytes whole, enum packet_type type,
                       struct chappe_event *event)
 {
+    if (is_old_refusal(c, whole))
+        whole = BYTES("\x20\x03\x00\x84\x00");
     if (handlers[type] == NULL || !may_come_now(c, type))
         return client_breach(c, REASON_PROTOCOL_ERROR, event);
     struct packet p;

@@ -78,6 +78,7 @@ struct config {
     bool upgrade_outgoing_qos;
     bool allow_duplicate_messages;
     bool set_tcp_nodelay;
+    bool reason_strings;               /* 5.0 Reason Strings with failures */
     const char *response_information;  /* 5.0 Response Information; NULL: none */
     const char *server_reference;      /* sent with use_another_server / at shutdown; NULL: none */
     uint32_t max_retained_messages;    /* 0: no limit */

@@ -549,7 +549,9 @@ static void test_an_answer_has_what_it_needs(void **state)
                         &why);
     assert_int_equal(packet.connect.version, VERSION_5_0);
     (void)packet_decode(notation_read(&n, "10 { s'MQTT' 07 02 003c s'id' }"), ANY, &packet, &why);
-    assert_int_equal(packet.connect.version, VERSION_UNKNOWN);
+    assert_int_equal(packet.connect.version, VERSION_5_0); /* to answer in */
+    (void)packet_decode(notation_read(&n, "10 { s'MQTT' 02 02 003c s'id' }"), ANY, &packet, &why);
+    assert_int_equal(packet.connect.version, VERSION_3_1_1);
     (void)packet_decode(notation_read(&n, "11 { s'MQTT' 05 02 003c }"), ANY, &packet, &why);
     assert_int_equal(packet.connect.version, VERSION_UNKNOWN);
 

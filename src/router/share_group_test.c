@@ -142,8 +142,8 @@ static void handed_back_messages_come_first_and_in_order(void **state)
     expect_none(g);
     share_group_leave(g, 1, SHARE_LEAVE_SESSION_ENDED);
     share_group_check(g);
-    share_group_leave(g, 2, SHARE_LEAVE_UNSUBSCRIBED);
-    share_group_leave(g, 2, SHARE_LEAVE_UNSUBSCRIBED); /* unknown: ignored */
+    share_group_leave(g, 2, SHARE_LEAVE_SESSION_ENDED);
+    share_group_leave(g, 2, SHARE_LEAVE_SESSION_ENDED); /* unknown: ignored */
     share_group_check(g);
     assert_int_equal(share_group_member_count(g), 0);
     assert_int_equal(share_group_waiting_count(g), 11);
@@ -156,31 +156,69 @@ static void handed_back_messages_come_first_and_in_order(void **state)
 /* [MQTT-4.8.2-4] [MQTT-4.8.2-5] */
 static void qos_2_is_never_given_to_another(void **state)
 {
-    static const enum share_leave why[] = { SHARE_LEAVE_SESSION_ENDED, SHARE_LEAVE_UNSUBSCRIBED };
-    for (size_t i = 0; i < 2; i++) {
-        struct share_group *g = make_group((struct share_group_options){ 0 });
-        struct share_member_options granted_1 = { 1, 1, 0, 10, true };
-        set_member(g, 2, 10, true);
-        (void)push(g, 1, 2);
-        (void)push(g, 2, 1);
-        (void)expect_next(g, 2, 1);
-        (void)expect_next(g, 2, 2);
-        share_group_leave(g, 2, why[i]);
-        share_group_check(g);
-        assert_int_equal(share_group_set_member(g, &granted_1), 0);
-        uint64_t ticket = expect_next(g, 1, 2);
-        expect_none(g);
-        share_group_finish(g, 1, ticket);
+    struct share_group *g = make_group((struct share_group_options){ 0 });
+    struct share_member_options granted_1 = { 1, 1, 0, 10, true };
+    set_member(g, 2, 10, true);
+    (void)push(g, 1, 2);
+    (void)push(g, 2, 1);
+    (void)expect_next(g, 2, 1);
+    (void)expect_next(g, 2, 2);
+    share_group_leave(g, 2, SHARE_LEAVE_SESSION_ENDED);
+    share_group_check(g);
+    assert_int_equal(share_group_set_member(g, &granted_1), 0);
+    uint64_t ticket = expect_next(g, 1, 2);
+    expect_none(g);
+    share_group_finish(g, 1, ticket);
 
-        (void)push(g, 3, 2); /* published at 2, granted 1: given at 1, so it may go on */
-        struct share_handover h = next(g);
-        assert_int_equal(h.qos, 1); /* [MQTT-4.8.2-3] */
-        message_unref(h.message);
-        share_group_leave(g, 1, why[i]);
-        set_member(g, 3, 1, true);
-        (void)expect_next(g, 3, 3);
-        share_group_destroy(g);
-    }
+    (void)push(g, 3, 2); /* published at 2, granted 1: given at 1, so it may go on */
+    struct share_handover h = next(g);
+    assert_int_equal(h.qos, 1); /* [MQTT-4.8.2-3] */
+    message_unref(h.message);
+    share_group_leave(g, 1, SHARE_LEAVE_SESSION_ENDED);
+    set_member(g, 3, 1, true);
+    (void)expect_next(g, 3, 3);
+    share_group_destroy(g);
+}
+
+/* Its session lives on and completes what it was given [MQTT-3.10.4-3]. */
+static void unsubscribing_gives_nothing_back(void **state)
+{
+    struct share_group *g = make_group((struct share_group_options){ 0 });
+    set_member(g, 1, 10, true);
+    (void)push(g, 1, 1);
+    (void)push(g, 2, 2);
+    (void)expect_next(g, 1, 1);
+    (void)expect_next(g, 1, 2);
+    share_group_leave(g, 1, SHARE_LEAVE_UNSUBSCRIBED);
+    share_group_check(g);
+    set_member(g, 2, 10, true);
+    expect_none(g);
+    share_group_destroy(g);
+}
+
+/* What was not started comes back, of any QoS, to its old place. */
+static void returned_messages_keep_their_place(void **state)
+{
+    struct share_group *g = make_group((struct share_group_options){ 0 });
+    uint64_t tickets[3];
+    set_member(g, 1, 3, true);
+    for (uint32_t i = 0; i < 5; i++)
+        (void)push(g, i, i % 2 == 0 ? 1 : 2);
+    for (uint32_t i = 0; i < 3; i++)
+        tickets[i] = expect_next(g, 1, i);
+    expect_none(g);
+    set_member(g, 1, 3, false);
+    share_group_return(g, 1, tickets[1]);
+    share_group_return(g, 1, tickets[2]);
+    share_group_return(g, 1, tickets[2]); /* used up: ignored */
+    share_group_return(g, 9, tickets[0]); /* not a member: ignored */
+    share_group_check(g);
+    set_member(g, 2, 10, true);
+    for (uint32_t i = 1; i < 5; i++)
+        (void)expect_next(g, 2, i);
+    share_group_finish(g, 1, tickets[0]);
+    share_group_check(g);
+    share_group_destroy(g);
 }
 
 static void limits_hold(void **state)
@@ -559,13 +597,14 @@ static void model_leave(struct model *w, uint32_t member)
 {
     struct member_model *m = &w->members[member];
     bool was = is_online(w, member);
-    share_group_leave(w->group, m->options.handle, draw(w, 2));
+    enum share_leave why = draw(w, 2) == 0 ? SHARE_LEAVE_SESSION_ENDED : SHARE_LEAVE_UNSUBSCRIBED;
+    share_group_leave(w->group, m->options.handle, why);
     m->in_group = false;
     m->unfinished = 0;
     for (uint32_t i = w->first_alive; i < w->message_count; i++) {
         struct message_model *mm = &w->messages[i];
         if (mm->state == GIVEN && mm->member == member)
-            mm->state = mm->given_qos == 2 ? GONE : WAITING;
+            mm->state = mm->given_qos == 1 && why == SHARE_LEAVE_SESSION_ENDED ? WAITING : GONE;
     }
     online_changed(w, member, was);
 }
@@ -583,6 +622,17 @@ static void model_finish(struct model *w, uint32_t number)
     }
 }
 
+static void model_return(struct model *w, uint32_t number)
+{
+    struct message_model *m = &w->messages[number];
+    if (m->state != GIVEN)
+        return;
+    struct member_model *member = &w->members[m->member];
+    share_group_return(w->group, member->options.handle, m->ticket);
+    m->state = WAITING;
+    member->unfinished--;
+}
+
 static void step(struct model *w)
 {
     uint32_t what = draw(w, 100), member = draw(w, MEMBERS);
@@ -591,6 +641,8 @@ static void step(struct model *w)
         model_push(w);
     else if (what < 90 && w->message_count > w->first_alive)
         model_finish(w, w->first_alive + draw(w, w->message_count - w->first_alive));
+    else if (what < 93 && w->message_count > w->first_alive)
+        model_return(w, w->first_alive + draw(w, w->message_count - w->first_alive));
     else if (what < 97)
         model_set_member(w, member, draw(w, 3) > 0, (uint16_t)(1 + draw(w, 12)));
     else
@@ -651,6 +703,8 @@ int main(void)
         cmocka_unit_test(least_inflight_evens_out),
         cmocka_unit_test(handed_back_messages_come_first_and_in_order),
         cmocka_unit_test(qos_2_is_never_given_to_another),
+        cmocka_unit_test(unsubscribing_gives_nothing_back),
+        cmocka_unit_test(returned_messages_keep_their_place),
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(expired_messages_are_skipped),
         cmocka_unit_test(credit_passes_to_the_next_key),

@@ -60,9 +60,12 @@ def text():
         numbers = statements(name)
         tested = sum(1 for n in numbers if tests_of(n))
         waiting = sum(1 for n in numbers if tests_of(n) and all(c.waits_for for c in tests_of(n)))
+        missing = sum(1 for n, reason in numbers.items() if not reason and not tests_of(n))
         parts.append(f'\n## {title}\n\n{len(numbers)} statements: {tested - waiting} shown by tests, '
                      + (f'{waiting} with tests that wait for a feature, ' if waiting else '')
-                     + f'{len(numbers) - tested} that a server cannot show.\n\n| Statement | Test |\n|---|---|\n')
+                     + (f'{missing} missing, ' if missing else '')
+                     + f'{len(numbers) - tested - missing} that a server cannot show.\n'
+                     + '\n| Statement | Test |\n|---|---|\n')
         parts += [f'| {n} | {cell(n, reason)} |\n' for n, reason in numbers.items()]
     others = sorted({n for c in suite.load() for n in c.numbers if not n.startswith('MQTT')}, key=suite.number_key)
     if others:
@@ -92,6 +95,6 @@ def problems():
 
 if __name__ == '__main__':
     OUTPUT.write_text(text(), encoding='utf-8')
-    remaining = [w for w in problems()]
+    remaining = problems()
     print('\n'.join(remaining) or f'{OUTPUT.name}: every statement is accounted for')
     sys.exit(1 if remaining else 0)

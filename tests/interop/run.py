@@ -37,7 +37,7 @@ def mosquitto():
 
 
 def ours(chappe):
-    return [chappe, 'pub'], [chappe, 'sub'], None
+    return [chappe, 'pub'], [*LINE_BUFFERED, chappe, 'sub'], None
 
 
 # Group -> the cases for a port.  Groups with a broker of their own name its command.
