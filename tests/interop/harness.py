@@ -1,6 +1,6 @@
 """What all interop tests share: child processes whose output one can wait for, and expectations.
 
-Nothing here sleeps to let something happen; every wait names what it waits for and ends with it.
+Nothing here hopes that enough time has passed; every wait names what it waits for and ends with it.
 """
 
 import itertools
@@ -33,6 +33,15 @@ def short(value):
 def unique(word):
     """A word that no other test of this run uses: for topics and client ids."""
     return f'{word}{next(_numbers)}'
+
+
+def wait_until(is_so, about):
+    """For what more than one program does together; one program has wait_for()."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Failure(f'{about}: not in {DEADLINE_S} s')
+        time.sleep(0.01)                # looks again, a hundred times a second
 
 
 class Program:

@@ -48,9 +48,11 @@ void client_unsubscribe(struct client *c, const char *topic_filter);
 void client_publish(struct client *c, const char *topic, const void *payload, int size, int qos,
                     bool retained, const MQTTProperties *properties);
 
-struct message *client_receive(struct client *c); /* to message_destroy */
+/* The next message, to message_destroy; NULL if there is none in that time. */
+struct message *client_receive_within(struct client *c, int milliseconds);
 
 /* tests.c: */
+struct message *client_receive(struct client *c); /* there must be one */
 struct message *message_create(const char *topic, int topic_size, const void *payload, int size,
                                int qos, int retained, const MQTTProperties *properties);
 void message_destroy(struct message *m);

@@ -1,0 +1,21 @@
+/* sim/world.h: the four doors of the make-believe world.
+ *
+ * One clock for everybody, that moves only when it is told to; chance from one seed; no files; and
+ * the network of sim/net.h.  One thread. */
+#pragma once
+
+#include "base/env.h"
+#include "sim/dice.h"
+
+struct world {
+    struct env env; /* what the broker sees */
+    struct clock clock;
+    struct random random;
+    struct files files;
+    struct dice dice; /* of the broker's random door, so that what it asks for changes nothing else */
+    int64_t now_ns;
+    int64_t wall_offset_ns; /* the wall clock can be set; nobody may be hurt by it */
+};
+
+/* The network door is filled in by net_create. */
+void world_init(struct world *w, uint64_t seed);
