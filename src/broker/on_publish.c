@@ -13,13 +13,18 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* PUBACK or PUBREC.  Versions without reason codes get a plain one, whatever became of it
- * [MQTT3-3.3.5-2]. */
+/* PUBACK or PUBREC.  Versions without reason codes get a plain one for a forbidden message
+ * [MQTT3-3.3.5-2].  One that there was no room for must not look accepted: their connection ends,
+ * and they may send it again [MQTT3-4.8.0-2]. */
 static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
     struct packet p = { .type = qos == 1 ? PACKET_PUBACK : PACKET_PUBREC,
                         .ack = { .packet_id = packet_id, .reason = reason } };
-    if (qos > 0)
+    if (qos == 0)
+        return;
+    if (reason == REASON_QUOTA_EXCEEDED && !version_has_reason_codes(c->version))
+        connection_fail(c, reason, "quota exceeded");
+    else
         connection_send(c, &p);
 }
 

@@ -214,6 +214,7 @@ static void reload(struct control *c)
         c->config = fresh;
         server_set_config(c->server, fresh);
         debug_tap_enable(c->tap, (fresh->log_types & LOG_TYPE_DEBUG) != 0);
+        log_line(c->log, LOG_TYPE_INFORMATION, "Configuration reloaded.");
     }
 }
 

@@ -7,14 +7,18 @@
 #include "base/memory.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { LINE_SIZE = 1024, RING_LINES = 1024, OUT_SIZE = 8 * 1024 };
+enum { PATIENCE_MS = 1000, PATIENCE_AT_END_MS = 200 }; /* with somebody who does not read the log */
 
 struct line {
     int64_t wall_ns;
@@ -31,12 +35,14 @@ struct log_sink {
     struct line *ring;
     size_t head, count;
     uint64_t dropped;
-    bool is_running, must_end;
+    bool is_running;
+    atomic_bool must_end;
     pthread_t thread;
 
     pthread_mutex_t writing; /* guards options and fd: held while a line is written */
     struct log_sink_options options;
     int fd; /* the file, or -1 */
+    bool gave_up; /* at the end: somebody does not read, and is not waited for again */
 };
 
 /* ------------------------------------------------------------------------------ formatting ---- */
@@ -133,11 +139,26 @@ static size_t format_line(const struct log_sink_options *o, const struct line *l
 
 /* --------------------------------------------------------------------------------- writing ---- */
 
-/* A log that cannot be written has nobody to complain to. */
-static void write_fd(int fd, const char *text, size_t size)
+/* Can it be written to now, or soon?  Whoever reads a pipe or a terminal may have stopped reading;
+ * the end must not wait for him. */
+static bool is_writable(struct log_sink *s, int fd)
 {
-    while (size > 0) {
-        ssize_t written = write(fd, text, size);
+    struct pollfd p = { .fd = fd, .events = POLLOUT };
+    bool at_end = atomic_load(&s->must_end);
+    if (at_end && s->gave_up)
+        return false;
+    bool writable = poll(&p, 1, at_end ? PATIENCE_AT_END_MS : PATIENCE_MS) == 1 &&
+                    (p.revents & POLLOUT) != 0;
+    s->gave_up = at_end && !writable;
+    return writable;
+}
+
+/* A log that cannot be written has nobody to complain to: the line is lost. */
+static void write_fd(struct log_sink *s, int fd, const char *text, size_t size)
+{
+    while (size > 0 && is_writable(s, fd)) {
+        /* So much can be written to a pipe that polls writable without blocking. */
+        ssize_t written = write(fd, text, size < PIPE_BUF ? size : PIPE_BUF);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0)
@@ -154,11 +175,11 @@ static void write_line(struct log_sink *s, const struct line *l)
     const struct log_sink_options *o = &s->options;
     size_t size = format_line(o, l, out, sizeof out);
     if ((o->destinations & LOG_SINK_STDERR) != 0)
-        write_fd(STDERR_FILENO, out, size);
+        write_fd(s, STDERR_FILENO, out, size);
     if ((o->destinations & LOG_SINK_STDOUT) != 0)
-        write_fd(STDOUT_FILENO, out, size);
+        write_fd(s, STDOUT_FILENO, out, size);
     if ((o->destinations & LOG_SINK_FILE) != 0 && s->fd >= 0)
-        write_fd(s->fd, out, size);
+        write_fd(s, s->fd, out, size);
     if ((o->destinations & LOG_SINK_SYSLOG) != 0)
         syslog(syslog_priority(l->type), "%s", l->text);
     if ((o->destinations & LOG_SINK_TOPIC) != 0 && o->publish != NULL)
@@ -197,7 +218,7 @@ static void log_write(struct log *log, enum log_type type, const char *text)
 static bool pop(struct log_sink *s, struct line *out)
 {
     pthread_mutex_lock(&s->lock);
-    while (s->count == 0 && s->dropped == 0 && !s->must_end)
+    while (s->count == 0 && s->dropped == 0 && !atomic_load(&s->must_end))
         pthread_cond_wait(&s->filled, &s->lock);
     bool found = s->count > 0 || s->dropped > 0;
     if (s->count > 0) {
@@ -308,7 +329,7 @@ int log_sink_start(struct log_sink *s)
     sigset_t all, before;
     if (s->ring == NULL && (s->ring = memory_alloc(RING_LINES * sizeof *s->ring)) == NULL)
         return -ENOMEM;
-    s->must_end = false;
+    atomic_store(&s->must_end, false);
     s->is_running = true;
     sigfillset(&all); /* signals are for the control thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -323,7 +344,7 @@ void log_sink_stop(struct log_sink *s)
 {
     pthread_mutex_lock(&s->lock);
     bool was_running = s->is_running;
-    s->must_end = true;
+    atomic_store(&s->must_end, true);
     pthread_cond_signal(&s->filled);
     pthread_mutex_unlock(&s->lock);
     if (!was_running)

@@ -301,7 +301,6 @@ void link_forget(struct link *l)
 {
     assert(l->left != CLIENT_IS_THERE);
     l->is_forgotten = true;
-    l->owner = NULL;
     destroy_if_over(l);
 }
 

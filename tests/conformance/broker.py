@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import threading
 
 STOP_S = 10         # after SIGTERM a broker is gone within this time
@@ -141,6 +142,17 @@ class Broker:
                 return f.read()
         except FileNotFoundError:       # never launched
             return ''
+
+    def wait_for_log(self, text, deadline_s=STOP_S):
+        """Until a line of the log says so."""
+        until = time.monotonic() + deadline_s
+        while text not in self.log():
+            if time.monotonic() > until or not self.is_alive():
+                raise BrokerFailure(f'never logged "{text}"\n{self.log_tail()}')
+            time.sleep(0.005)
+
+    def forget_log(self):
+        os.truncate(self.path('log'), 0)
 
     def log_tail(self, lines=20):
         return '\n'.join('    ' + line for line in self.log().splitlines()[-lines:])

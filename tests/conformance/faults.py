@@ -401,6 +401,21 @@ def a_clean_stop_says_goodbye(t):
     assert broker.expect_exit() == 0
 
 
+@fault('D12', config=None)
+def a_second_signal_stops_at_once(t):
+    broker = t.start_broker()
+    slow, pub = t.connect('slow', broker=broker, receive_buffer=4096), t.connect('pub', broker=broker)
+    slow.subscribe(t.topic(), qos=0)
+    for _ in range(200):                        # more than its socket takes: it would be waited for
+        pub.publish(t.topic(), b'x' * 10000)
+    pub.expect_silence()
+    t.transcript.clear()
+    broker.signal(signal.SIGTERM)
+    pub.expect_disconnect(0x8B)
+    broker.signal(signal.SIGTERM)
+    assert broker.expect_exit(3) == 0
+
+
 # ---- E: slow, greedy and many -----------------------------------------------------------------------
 
 def flood(t, qos, count, size, **words):
@@ -579,6 +594,63 @@ def deep_overlap_is_answered_in_time(t):
     assert time.monotonic() - began < 5
 
 
+@fault('E9')
+def one_message_to_many_reaches_all(t):
+    pub, many = t.connect('pub'), [t.connect(f'm{n}') for n in range(300)]
+    for c in many:
+        c.subscribe(t.topic(), qos=1)
+    pub.publish(t.topic(), b'x' * 50000, qos=1)
+    for c in many:
+        c.expect_message(t.topic(), b'x' * 50000)
+        c.close()
+    t.transcript.clear()
+    t.expect_others_served()
+
+
+@fault('E10', slow=True)
+def many_wills_and_sessions_end_at_once(t):
+    watcher = t.connect('watcher')
+    watcher.subscribe(t.topic('+'), qos=1)
+    many = [t.connect(f'm{n}', session_expiry_interval=1, will=mqtt.Will(t.topic(str(n)), b'gone', qos=1))
+            for n in range(300)]
+    for c in many:
+        c.abort()
+    gone = {watcher.expect_message(payload=b'gone').topic for _ in many}
+    assert len(gone) == len(many)
+    t.transcript.clear()
+    t.let_pass(2.5)
+    for n in range(0, 300, 50):
+        assert t.connect(client_id=t.client_id(f'm{n}'), clean_start=False).connack.session_present is False
+
+
+@fault('E14', 'F11', config=None)
+def a_log_that_nobody_reads_holds_up_nobody(t):
+    broker = t.make_broker('log_type all\nlog_dest file {dir}/pipe\nuser root')
+    os.mkfifo(broker.path('pipe'))
+    reader = os.open(broker.path('pipe'), os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        broker.start()
+        c = t.connect(broker=broker)
+        for n in range(3000):
+            c.publish(t.topic(str(n)), b'x')
+        c.transcript.clear()
+        c.expect_silence()
+        broker.signal(signal.SIGTERM)
+        assert broker.expect_exit() == 0
+    finally:
+        os.close(reader)
+
+
+@fault('F11', config=None)
+def a_log_on_a_full_disk_holds_up_nobody(t):
+    broker = t.start_broker('log_type all\nlog_dest file /dev/full')
+    c = t.connect(broker=broker)
+    for n in range(100):
+        c.publish(t.topic(), b'x', qos=1)
+    c.transcript.clear()
+    t.expect_others_served(broker)
+
+
 @fault('E11', config=None)
 def a_full_retained_store_refuses_new_topics_only(t):
     broker = t.start_broker('max_retained_messages 3\nsys_interval 0')
@@ -677,6 +749,70 @@ def a_broker_that_was_suspended_disconnects_nobody(t):
         c.send(mqtt.pingreq(), 'PINGREQ')
     for c in clients:
         c.expect(PINGRESP)
+
+
+@fault('F3', config=None)
+def at_the_memory_limit_publishers_wait_and_others_are_served(t):
+    broker = t.start_broker('memory_limit 20000000\nmax_queued_bytes 0\nmax_packet_size 100000')
+    sub, other = t.connect('sub', broker=broker, session_expiry_interval=60), t.connect('other', broker=broker)
+    sub.subscribe(t.topic(), qos=1)
+    sub.disconnect()
+    pub = t.connect('pub', broker=broker)
+    pub.socket.settimeout(1)
+    sent = 0
+    try:
+        while sent < 1000:
+            pub.socket.sendall(mqtt.publish(t.topic(), b'x' * 90000, 1, packet_id=sent + 1))
+            sent += 1
+    except TimeoutError:                        # the broker reads no more
+        pass
+    assert 100 < sent < 400, sent
+    other.expect_silence()
+    t.connect('new', broker=broker).expect_silence()
+    sub = t.connect('sub', broker=broker, clean_start=False)
+    acknowledged = set()
+    pub.socket.settimeout(t.run.deadline_s)
+    for _ in range(sent):                       # draining makes room again
+        sub.expect_message(t.topic())
+        sub.transcript.clear()
+    for _ in range(sent):
+        acknowledged.add(pub.expect(PUBACK).packet_id)
+        pub.transcript.clear()
+    assert len(acknowledged) == sent
+
+
+@fault('F8', config=None)
+def a_configuration_error_at_reload_changes_nothing(t):
+    broker = t.start_broker('max_qos 2')
+    c = t.connect(broker=broker)
+    for lines in ('no_such_option 1', 'max_qos 7', 'listener {port} 127.0.0.1\nlistener 1 127.0.0.1'):
+        broker.write('broker.conf', f'listener {broker.port} 127.0.0.1\nallow_anonymous true\nmax_qos 0\n'
+                     + lines.replace('{port}', str(broker.port)) + '\n')
+        broker.signal(signal.SIGHUP)
+        broker.wait_for_log('stays as it was')
+        assert broker.log().count('stays as it was') == 1, broker.log()
+        broker.forget_log()
+        c.publish(t.topic(), b'x', qos=2)
+        assert t.connect(broker=broker).connack.properties.get('maximum_qos') is None
+    os.unlink(broker.path('broker.conf'))
+    broker.signal(signal.SIGHUP)
+    broker.wait_for_log('stays as it was')
+    c.expect_silence()
+
+
+@fault('F8', config=None)
+def a_good_configuration_applies_at_reload(t):
+    broker = t.start_broker('max_qos 2')
+    old = t.connect(broker=broker)
+    broker.write('broker.conf', f'listener {broker.port} 127.0.0.1\nallow_anonymous true\nmax_qos 1\n'
+                 f'max_packet_size 1000\n')
+    broker.forget_log()
+    broker.signal(signal.SIGHUP)
+    broker.wait_for_log('Configuration reloaded')
+    fresh = t.connect(broker=broker)
+    assert fresh.connack.properties['maximum_qos'] == [1] or fresh.connack.properties['maximum_qos'] == 1
+    old.send(mqtt.publish(t.topic(), b'x' * 2000, 1, packet_id=1))
+    old.expect_disconnect(0x95)
 
 
 @fault('F7', config=None)

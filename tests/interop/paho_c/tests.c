@@ -265,7 +265,7 @@ static void test_session(int version)
 
 static void test_order(int version)
 {
-    enum { COUNT = 200 };
+    enum { COUNT = 50 };
     const char *topic = unique("order");
     char text[16];
     struct client *subscriber = open_client(version, NULL, false);

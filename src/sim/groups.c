@@ -1,0 +1,191 @@
+/* sim/groups.c: see groups.h.
+ *
+ * The broker's groups live on one worker and hear of their members by letter, so the model cannot
+ * know which member gets a message.  It knows that one gets it, and what follows from that:
+ *
+ *     WAITS  -- a member, or former one, receives it -->  RECEIVED  -- acknowledged -->  DONE
+ *       ^                                                    |
+ *       `------- its Session ends, QoS 1 --------------------'     (QoS 2: nobody may get it)
+ *
+ * A message of QoS 2 may have been on its way to a member whose Session ends, and is soft then. */
+#include "sim/groups.h"
+
+static struct sim_group *new_group(struct model *m, unsigned filter)
+{
+    struct sim_group *g = story_alloc(m->arena, sizeof *g);
+    g->filter = filter;
+    list_init(&g->link);
+    list_init(&g->members);
+    list_init(&g->expected);
+    list_push_back(&m->groups, &g->link);
+    return g;
+}
+
+static struct sim_group *find_group(const struct model *m, unsigned filter)
+{
+    for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
+        struct sim_group *g = container_of(l, struct sim_group, link);
+        if (g->filter == filter)
+            return g;
+    }
+    return NULL;
+}
+
+size_t groups_route(struct model *m, const struct sim_message *message, int64_t expires_ns)
+{
+    size_t count = 0;
+    for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
+        struct sim_group *g = container_of(l, struct sim_group, link);
+        if (!story_matches(g->filter, message->topic))
+            continue;
+        struct expected *e = story_alloc(m->arena, sizeof *e);
+        list_init(&e->link);
+        e->message = message;
+        e->expires_ns = expires_ns;
+        e->taken_ns = m->world->now_ns;
+        e->group = g;
+        e->is_soft = message->qos == 0 || g->had_qos0;
+        list_push_back(&g->expected, &e->link);
+        count++;
+    }
+    return count;
+}
+
+static void soften(struct sim_group *g, unsigned qos_least)
+{
+    for (struct list *l = g->expected.next; l != &g->expected; l = l->next) {
+        struct expected *e = container_of(l, struct expected, link);
+        e->is_soft |= e->message->qos >= qos_least;
+    }
+}
+
+void groups_join(struct model *m, struct sim_session *s, unsigned filter)
+{
+    struct sim_subscription *subscription = &s->subscriptions[filter];
+    struct membership *ms = subscription->membership;
+    if (ms == NULL) {
+        ms = story_alloc(m->arena, sizeof *ms);
+        ms->session = s;
+        ms->group = find_group(m, filter);
+        if (ms->group == NULL)
+            ms->group = new_group(m, filter);
+        ms->is_member = true;
+        ms->group->member_count++;
+        list_init(&ms->in_session);
+        list_init(&ms->in_group);
+        list_push_back(&s->memberships, &ms->in_session);
+        list_push_back(&ms->group->members, &ms->in_group);
+        subscription->membership = ms;
+    }
+    assert(subscription->id < 256);
+    ms->options_used |= UINT64_C(1) << subscription->options;
+    ms->ids_used[subscription->id / 64] |= UINT64_C(1) << subscription->id % 64;
+    if ((subscription->options & SUBSCRIBE_QOS) == 0) {
+        ms->group->had_qos0 = true; /* who is given it at QoS 0 may lose it */
+        soften(ms->group, 0);
+    }
+}
+
+static void leave(struct membership *ms)
+{
+    ms->is_member = false;
+    if (--ms->group->member_count == 0)
+        list_remove(&ms->group->link); /* and what waited is dropped */
+}
+
+void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
+{
+    leave(s->subscriptions[filter].membership);
+}
+
+/* What it has received and not acknowledged. */
+static void give_back(struct sim_session *s, const struct membership *ms)
+{
+    struct list *next;
+    for (struct list *l = ms->group->expected.next; l != &ms->group->expected; l = next) {
+        struct expected *e = container_of(l, struct expected, link);
+        next = l->next;
+        if (e->holder != s || e->state != EXPECTED_RECEIVED)
+            continue;
+        e->holder = NULL;
+        if (e->qos == 1 && ms->is_member) {
+            e->state = EXPECTED_WAITS;
+        } else { /* [MQTT-4.8.2-5]; and who has unsubscribed was to finish it alone */
+            e->state = EXPECTED_DONE;
+            list_remove(&e->link);
+        }
+    }
+}
+
+void groups_on_session_end(struct model *m, struct sim_session *s)
+{
+    for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
+        struct membership *ms = container_of(l, struct membership, in_session);
+        give_back(s, ms);
+        soften(ms->group, ms->is_member ? 2 : 0);
+        if (ms->is_member)
+            leave(ms);
+    }
+}
+
+/* With some option that this member has had? */
+static bool fits(const struct model *m, const struct membership *ms, const struct expected *e,
+                 const struct publish *p, uint32_t id)
+{
+    if ((ms->ids_used[id / 64] >> id % 64 & 1) == 0)
+        return false;
+    for (uint8_t options = 0; options < 64; options++) {
+        bool retain = (options & SUBSCRIBE_RETAIN_AS_PUBLISHED) != 0 && e->message->retain;
+        if ((ms->options_used >> options & 1) != 0 && retain == p->retain) {
+            uint8_t granted = options & SUBSCRIBE_QOS;
+            uint8_t qos = e->message->qos < granted ? e->message->qos : granted;
+            if (qos == p->qos) /* [MQTT-4.8.2-3] */
+                return true;
+        }
+    }
+    return false;
+}
+
+struct expected *groups_find(const struct model *m, const struct sim_session *s,
+                             const struct publish *p, const struct sim_message *message,
+                             uint32_t id)
+{
+    for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
+        const struct membership *ms = container_of(l, struct membership, in_session);
+        for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
+            struct expected *e = container_of(k, struct expected, link);
+            if (e->message == message && e->state == EXPECTED_WAITS && id < 256 &&
+                fits(m, ms, e, p, id))
+                return e;
+        }
+    }
+    return NULL;
+}
+
+/* The smallest packet that a member, or former one, takes; 0: no limit. */
+static uint32_t max_packet_size(const struct sim_group *g)
+{
+    uint32_t least = 0;
+    for (struct list *l = g->members.next; l != &g->members; l = l->next) {
+        const struct sim_session *s = container_of(l, struct membership, in_group)->session;
+        uint32_t size = s->max_packet_size;
+        if (size > 0 && (least == 0 || size < least))
+            least = size;
+    }
+    return least;
+}
+
+void groups_check_quiet(struct model *m)
+{
+    for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
+        const struct sim_group *g = container_of(l, struct sim_group, link);
+        uint32_t size = max_packet_size(g);
+        for (struct list *k = g->expected.next; k != &g->expected; k = k->next) {
+            const struct expected *e = container_of(k, struct expected, link);
+            if (e->state == EXPECTED_WAITS &&
+                !expected_may_be_lost(m, e, size, m->world->now_ns))
+                MODEL_FAIL(m, "m%u (%s) was lost in the group %s", e->message->index,
+                           story_topics[e->message->topic].name, story_filters[g->filter].text);
+        }
+    }
+}

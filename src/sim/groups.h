@@ -1,0 +1,20 @@
+/* sim/groups.h: Shared Subscriptions in the model: each message of a group goes to one member. */
+#pragma once
+
+#include "sim/model.h"
+
+/* For every group that matches.  How many did. */
+size_t groups_route(struct model *m, const struct sim_message *message, int64_t expires_ns);
+
+/* SUBSCRIBE: joins, or changes options. */
+void groups_join(struct model *m, struct sim_session *s, unsigned filter);
+void groups_leave(struct model *m, struct sim_session *s, unsigned filter); /* UNSUBSCRIBE */
+void groups_on_session_end(struct model *m, struct sim_session *s);
+
+/* What a client has received, of a group that it is or was a member of: the first that fits and that
+ * nobody has; NULL: none.  The caller makes it the client's. */
+struct expected *groups_find(const struct model *m, const struct sim_session *s,
+                             const struct publish *p, const struct sim_message *message,
+                             uint32_t id);
+
+void groups_check_quiet(struct model *m);
