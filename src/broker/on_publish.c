@@ -28,6 +28,13 @@ static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, e
         connection_send(c, &p);
 }
 
+/* Versions without reason codes can only say that all is well.  For what we may not take from this
+ * Client that is the custom; but a message that we had no room for, it must be able to send again. */
+static bool is_unsayable(const struct connection *c, uint8_t qos, enum reason reason)
+{
+    return reason == REASON_QUOTA_EXCEEDED && qos > 0 && !version_has_reason_codes(c->version);
+}
+
 void on_publish_refused(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
     if (version_has_reason_codes(c->version) && qos > 0 && packet_id != 0)
@@ -210,6 +217,10 @@ void on_publish(struct connection *c, const struct publish *p)
         why = route(c, p, topic);
     if (p->qos == 2 && reason_is_error(why)) /* the Packet Identifier is free again */
         (void)session_on_pubrel(c->client->session, p->packet_id);
+    if (is_unsayable(c, p->qos, why)) { /* [MQTT3-4.8.0-2] */
+        connection_fail(c, why, "message not taken");
+        return;
+    }
     acknowledge(c, p->qos, p->packet_id, why);
     apply_back_pressure(c);
 }
