@@ -1,8 +1,9 @@
 /* admin/sys_topics.c: figures to text to topics.
  *
  * A value has a slot with its topic and the text it had last.  Four kinds of source fill slots: the
- * broker's metrics, drops by cause, packets by type, and a few that are computed here.  Load figures
- * are moving averages per minute: new = r + e^(-dt/T) (old - r), T of 1, 5 and 15 minutes. */
+ * broker's metrics, drops by cause, packets by type, and a few that are computed here.  Load
+ * figures are moving averages per minute: new = r + e^(-dt/T) (old - r), T of 1, 5 and 15 minutes.
+ */
 #include "admin/sys_topics.h"
 #include "base/memory.h"
 #include "broker/publication.h"
@@ -182,8 +183,8 @@ static void put_loads(struct sys_topics *t, struct worker *w)
 static void put_static(struct sys_topics *t, struct worker *w)
 {
     char text[TEXT_SIZE];
-    put_text(t, w, "version", "mosquitto version " CHAPPE_MOSQUITTO_VERSION " (chappe "
-                              CHAPPE_VERSION ")");
+    put_text(t, w, "version",
+             "mosquitto version " CHAPPE_MOSQUITTO_VERSION " (chappe " CHAPPE_VERSION ")");
     snprintf(text, sizeof text, "%lld seconds",
              (long long)((w->now_ns - t->server->started_ns) / SECOND_NS));
     put_text(t, w, "uptime", text);

@@ -15,7 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { CAPACITY_MIN = 8 };
+enum { CAPACITY_MIN = 2 }; /* most sessions have one subscription */
 
 struct map_slot {
     uint64_t hash;
@@ -85,7 +85,7 @@ int map_add(struct map *m, void *object)
     struct bytes key = m->key_of(object);
     struct map_slot put = { hash_bytes(m->seed, key), object };
     assert(find_hashed(m, put.hash, key) == NULL);
-    if (m->count >= m->capacity / 4 * 3 && grow(m) != 0)
+    if ((m->count + 1) * 4 > m->capacity * 3 && grow(m) != 0)
         return -ENOMEM;
     slots_put(m->slots, m->capacity - 1, put);
     m->count++;

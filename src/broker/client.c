@@ -1,7 +1,7 @@
 /* broker/client.c: a Client's life: it comes, is away, comes back, expires.
  *
  *     create -> connected -> away -> connected -> ... -> destroyed
- *                  |           `- session expiry, or a new start (Clean Start) 
+ *                  |           `- session expiry, or a new start (Clean Start)
  *                  `- Will, at once or after its delay, unless DISCONNECT was clean */
 #include "broker/client.h"
 #include "base/hash.h"
@@ -25,8 +25,8 @@ static struct bytes subscription_key(const void *subscription)
 struct session_options client_session_options(const struct config *config)
 {
     return (struct session_options){
-        .inflight_max = config->max_inflight_messages == 0 ? UINT16_MAX
-                                                           : config->max_inflight_messages,
+        .inflight_max =
+            config->max_inflight_messages == 0 ? UINT16_MAX : config->max_inflight_messages,
         .inflight_bytes_max = config->max_inflight_bytes,
         .queued_messages_max = config->max_queued_messages,
         .queued_bytes_max = config->max_queued_bytes,
@@ -65,6 +65,7 @@ struct client *client_create(struct worker *w, struct bytes client_id)
     map_init(&c->subscriptions, w->server->seed, subscription_key);
     timer_init(&c->will_timer, TIMER_WILL_DELAY);
     timer_init(&c->expiry_timer, TIMER_SESSION_EXPIRY);
+    list_init(&c->full_link);
     if (id == NULL || c->session == NULL || map_add(&w->clients_by_id, c) != 0) {
         session_destroy(c->session);
         memory_free(id);
@@ -94,8 +95,7 @@ void client_destroy(struct client *c)
     session_detach(c->session); /* what groups gave goes back before we leave them */
     end_subscriptions(c);
     session_destroy(c->session);
-    if (c->is_full)
-        full_sessions_remove(w->server->full, c->handle);
+    client_leave_full(c);
     timers_cancel(w->timers, &c->will_timer);
     timers_cancel(w->timers, &c->expiry_timer);
     map_remove(&w->clients_by_id, c);
@@ -175,6 +175,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
     assert(c->connection != NULL);
     c->connection = NULL;
     metrics_add(&w->metrics, METRIC_clients_connected, -1);
+    client_announce_to_groups(c); /* before it returns what they gave it */
     session_detach(c->session);
     if (how == PARTING_CLEAN) /* [MQTT-3.14.4-3] */
         client_set_will(c, NULL, 0);
@@ -183,7 +184,6 @@ void client_on_disconnected(struct client *c, enum client_parting how)
         client_destroy(c);
         return;
     }
-    client_announce_to_groups(c);
     if (c->session_expiry_s != UINT32_MAX)
         timers_set(w->timers, &c->expiry_timer,
                    w->now_ns + (int64_t)c->session_expiry_s * SECOND_NS);
@@ -216,8 +216,8 @@ static int begin_subscription(struct client *c, struct client_subscription *s)
     struct bytes name, filter;
     bool is_new_group;
     if (topic_filter_split_share(s->filter, &name, &filter) != SHARE_VALID)
-        return router_subscribe(w->server->router, s->filter,
-                                subscriber_of(c, s->options, s->id), &s->route);
+        return router_subscribe(w->server->router, s->filter, subscriber_of(c, s->options, s->id),
+                                &s->route);
     struct share_options options = { name, filter, shares_home_for(w, name, filter) };
     return router_share_join(w->server->router, &options, &s->share, &is_new_group);
 }
@@ -228,9 +228,9 @@ static struct client_subscription *add_subscription(struct client *c, struct byt
     struct client_subscription *s = memory_alloc(sizeof *s + filter.size);
     if (s == NULL)
         return NULL;
-    *s = (struct client_subscription){
-        .options = options, .id = id, .filter = { s->text, filter.size }
-    };
+    *s = (struct client_subscription){ .options = options,
+                                       .id = id,
+                                       .filter = { s->text, filter.size } };
     memcpy(s->text, filter.data, filter.size);
     if (map_add(&c->subscriptions, s) != 0) {
         memory_free(s);

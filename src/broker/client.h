@@ -10,8 +10,8 @@
 #include "broker/post.h"
 #include "broker/publication.h"
 #include "config/config.h"
-#include "router/router.h"
 #include "mqtt/topic.h"
+#include "router/router.h"
 #include "session/session.h"
 
 struct connection;
@@ -30,14 +30,14 @@ struct client_subscription {
 struct client {
     struct worker *worker;
     uint64_t handle;
-    struct bytes client_id; /* owned */
-    struct bytes username;  /* owned; data NULL: none */
+    struct bytes client_id;  /* owned */
+    struct bytes username;   /* owned; data NULL: none */
     uint64_t publisher_hash; /* of client_id */
     struct session *session;
     struct delivery_sink sink;
     struct connection *connection; /* NULL: not connected */
     struct map subscriptions;      /* struct client_subscription, by filter */
-    bool is_full;                  /* registered in server->full */
+    struct list full_link; /* in worker->full_clients, and its handle in server->full */
 
     struct message *will; /* NULL: none */
     uint32_t will_delay_s;
@@ -102,7 +102,11 @@ void client_deliver_handover(struct client *c, const struct note *n);
 /* Tells the homes of the Client's groups that it is online or offline. */
 void client_announce_to_groups(struct client *c);
 
-void client_on_queue_moved(struct client *c); /* the Client acknowledged something */
+/* Its queue may have become full, or not: with queue_policy refuse-publisher, publishers everywhere
+ * are told. */
+void client_tell_fullness(struct client *c);
+void client_leave_full(struct client *c); /* the Session ends */
+void client_tick_full(struct worker *w);  /* now and then: expired messages make room */
 
 /* Counts a message that will not reach this Client, and says so once a minute. */
 void client_on_drop(struct client *c, enum drop cause);

@@ -64,8 +64,7 @@ static struct connection *begin(struct worker *w, unsigned listener, struct stre
     c->received_ns = worker_live_ns(w);
     list_push_back(&w->connections, &c->link);
     count_connection(w, listener, 1);
-    timers_set(w->timers, &c->timer,
-               w->now_ns + (int64_t)w->config->connect_timeout_s * SECOND_NS);
+    timers_set(w->timers, &c->timer, w->now_ns + (int64_t)w->config->connect_timeout_s * SECOND_NS);
     return c;
 }
 
@@ -84,8 +83,8 @@ static bool is_over_limits(const struct worker *w, unsigned listener)
 static struct bytes address_of(const struct stream *stream)
 {
     const char *colon = strrchr(stream->peer, ':');
-    return bytes_of(stream->peer, colon == NULL ? strlen(stream->peer)
-                                                : (size_t)(colon - stream->peer));
+    return bytes_of(stream->peer,
+                    colon == NULL ? strlen(stream->peer) : (size_t)(colon - stream->peer));
 }
 
 void connection_accept(struct worker *w, unsigned listener, struct stream *stream)
@@ -94,8 +93,8 @@ void connection_accept(struct worker *w, unsigned listener, struct stream *strea
     if (is_over_limits(w, listener)) {
         struct bytes address = address_of(stream);
         log_line(w->log, LOG_TYPE_NOTICE,
-                 "Client connection from %.*s denied: max_connections exceeded.",
-                 (int)address.size, (const char *)address.data);
+                 "Client connection from %.*s denied: max_connections exceeded.", (int)address.size,
+                 (const char *)address.data);
         metrics_add(&w->metrics, METRIC_connections_refused, 1);
         stream->ops->close(stream);
         return;

@@ -24,9 +24,9 @@ enum connection_state {
     CONNECTION_CLOSED, /* to be destroyed at the end of the turn */
 };
 
-enum { /* why it is not read: a set */
-    PAUSED_BY_MAIL = 1 << 0,   /* another worker does not keep up */
-    PAUSED_BY_MEMORY = 1 << 1, /* memory_limit is near */
+enum {                            /* why it is not read: a set */
+       PAUSED_BY_MAIL = 1 << 0,   /* another worker does not keep up */
+       PAUSED_BY_MEMORY = 1 << 1, /* memory_limit is near */
 };
 
 struct connection {
@@ -38,18 +38,18 @@ struct connection {
     struct list link, dirty_link, paused_link;
 
     enum version version;
-    uint8_t listener;      /* index in the configuration */
-    bool is_placed;        /* this worker is the one for its Session, and holds a claim for it */
+    uint8_t listener; /* index in the configuration */
+    bool is_placed;   /* this worker is the one for its Session, and holds a claim for it */
     bool has_assigned_id;
     bool is_bridge;
-    bool is_broken;        /* cannot go on: closed at the end of the turn */
+    bool is_broken; /* cannot go on: closed at the end of the turn */
     bool wants_problem_information;
     uint8_t watched; /* what the poller was asked for */
     uint8_t paused;
-    uint16_t keep_alive_s; /* 0: none */
-    uint16_t receive_max;  /* ours: how many of QoS 2 it may have open */
+    uint16_t keep_alive_s;       /* 0: none */
+    uint16_t receive_max;        /* ours: how many of QoS 2 it may have open */
     uint16_t client_receive_max; /* the Client's: how many we may have in flight */
-    uint32_t max_packet_size; /* the Client's; UINT32_MAX: no limit */
+    uint32_t max_packet_size;    /* the Client's; UINT32_MAX: no limit */
 
     struct buffer rx; /* the unfinished packet, if any */
     uint32_t rx_size; /* its size, as far as its header said; 0: not known */
@@ -91,8 +91,8 @@ void connection_process(struct connection *c);
 void connection_on_event(struct connection *c, unsigned ready);
 void connection_on_timer(struct connection *c);
 
-/* Sends a packet (not PUBLISH).  Reason String and User Properties are left out when they would make
- * it too large for the Client [MQTT-3.1.2-24]. */
+/* Sends a packet (not PUBLISH).  Reason String and User Properties are left out when they would
+ * make it too large for the Client [MQTT-3.1.2-24]. */
 void connection_send(struct connection *c, struct packet *p);
 
 struct sending {

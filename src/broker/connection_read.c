@@ -99,8 +99,8 @@ static void on_bad_packet(struct connection *c, const struct packet *p, enum rea
     else if (p->type == PACKET_PUBLISH && why == REASON_TOPIC_NAME_INVALID)
         on_publish_refused(c, p->publish.qos, p->publish.packet_id, why);
     else
-        connection_fail(c, why, why == REASON_MALFORMED_PACKET ? "malformed packet"
-                                                               : "protocol error");
+        connection_fail(c, why,
+                        why == REASON_MALFORMED_PACKET ? "malformed packet" : "protocol error");
 }
 
 static void on_packet(struct connection *c, const struct frame *frame, struct bytes rest)

@@ -1,16 +1,17 @@
 /* broker/connection_send.c: Control Packets -> bytes -> socket.
  *
  * Packets are encoded straight into the transmit queue and flushed at the end of the turn, so that
- * all packets of a turn share one system call; a queue that grows past a mark is flushed at once. */
+ * all packets of a turn share one system call; a queue that grows past a mark is flushed at once.
+ */
 #include "broker/client.h"
 #include "broker/connection.h"
 #include <errno.h>
 
 enum {
-    CONGESTED_SIZE = 64 * 1024,  /* then the session's queue keeps the rest */
-    FLOODED_SIZE = 1024 * 1024,  /* then QoS 0 is dropped */
-    FLUSH_AT_SIZE = 64 * 1024,   /* then the turn's end is not waited for */
-    REFER_FROM_SIZE = 4 * 1024,  /* payloads from this size are not copied */
+    CONGESTED_SIZE = 64 * 1024, /* then the session's queue keeps the rest */
+    FLOODED_SIZE = 1024 * 1024, /* then QoS 0 is dropped */
+    FLUSH_AT_SIZE = 64 * 1024,  /* then the turn's end is not waited for */
+    REFER_FROM_SIZE = 4 * 1024, /* payloads from this size are not copied */
     PARTS_MAX = 64,
 };
 
@@ -30,8 +31,8 @@ static void tap(struct connection *c, const struct packet *p)
         t->on_packet(t, c, TAP_SENT, p);
 }
 
-/* Room for one packet.  Without memory the connection cannot go on: the Client would miss an answer;
- * it ends at the end of the turn, when no caller is in the middle of something. */
+/* Room for one packet.  Without memory the connection cannot go on: the Client would miss an
+ * answer; it ends at the end of the turn, when no caller is in the middle of something. */
 static uint8_t *reserve(struct connection *c, size_t size)
 {
     uint8_t *room = sendq_reserve(&c->tx, &c->worker->chunks, size);
@@ -308,6 +309,8 @@ void connection_flush(struct connection *c)
     connection_watch(c, (c->watched & NET_READ) | (waits ? NET_WRITE : 0));
     if (waits)
         connection_arm(c);
-    if (c->client != NULL && (was_congested || !waits) && !connection_is_congested(c))
+    if (c->client != NULL && (was_congested || !waits) && !connection_is_congested(c)) {
         session_pump(c->client->session, c->worker->now_ns);
+        client_tell_fullness(c->client);
+    }
 }

@@ -111,24 +111,36 @@ void client_init_sink(struct client *c)
 
 /* --------------------------------------------------------------------------------- deliver ---- */
 
-/* queue_policy refuse-publisher: publishers everywhere see whether there is room. */
-static void tell_fullness(struct client *c)
+void client_leave_full(struct client *c)
 {
-    struct worker *w = c->worker;
-    if (w->config->queue_policy != QUEUE_REFUSE_PUBLISHER && !c->is_full)
+    if (list_is_empty(&c->full_link))
         return;
-    bool is_full = session_is_full(c->session, 1);
-    if (is_full && !c->is_full)
-        c->is_full = full_sessions_add(w->server->full, c->handle) == 0;
-    else if (!is_full && c->is_full) {
-        full_sessions_remove(w->server->full, c->handle);
-        c->is_full = false;
-    }
+    list_remove(&c->full_link);
+    full_sessions_remove(c->worker->server->full, c->handle);
 }
 
-void client_on_queue_moved(struct client *c)
+void client_tell_fullness(struct client *c)
 {
-    tell_fullness(c);
+    struct worker *w = c->worker;
+    bool refuses = w->config->queue_policy == QUEUE_REFUSE_PUBLISHER;
+    bool was_full = !list_is_empty(&c->full_link);
+    if (!refuses && !was_full)
+        return;
+    bool is_full = refuses && session_is_full(c->session, 1);
+    if (!is_full)
+        client_leave_full(c);
+    else if (!was_full && full_sessions_add(w->server->full, c->handle) == 0)
+        list_push_back(&w->full_clients, &c->full_link);
+}
+
+void client_tick_full(struct worker *w)
+{
+    for (struct list *l = w->full_clients.next, *next; l != &w->full_clients; l = next) {
+        struct client *c = container_of(l, struct client, full_link);
+        next = l->next;
+        session_drop_expired(c->session, w->now_ns);
+        client_tell_fullness(c);
+    }
 }
 
 static uint8_t granted_qos(const struct worker *w, const struct message *m, uint32_t options)
@@ -186,7 +198,7 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
             else
                 d.ids.one = id;
             session_deliver(c->session, &d, c->worker->now_ns);
-            tell_fullness(c);
+            client_tell_fullness(c);
             return; /* the delivery owns many_ids now */
         }
     }
@@ -203,5 +215,5 @@ void client_deliver_handover(struct client *c, const struct note *n)
     if (retain_flag(c, d.message, n->handover.options, false))
         d.flags |= DELIVERY_RETAIN;
     session_deliver(c->session, &d, c->worker->now_ns);
-    tell_fullness(c);
+    client_tell_fullness(c);
 }

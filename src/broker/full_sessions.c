@@ -1,4 +1,5 @@
-/* broker/full_sessions.c: a small array under a lock: full sessions are few, or something is wrong. */
+/* broker/full_sessions.c: a small array under a lock: full sessions are few, or something is wrong.
+ */
 #include "broker/full_sessions.h"
 #include "base/memory.h"
 #include <assert.h>

@@ -15,9 +15,9 @@ static void count_unknown(struct connection *c, bool known)
 void on_puback(struct connection *c, const struct ack *p)
 {
     struct client *client = c->client;
-    count_unknown(c, session_on_puback(client->session, p->packet_id, p->reason,
-                                       c->worker->now_ns));
-    client_on_queue_moved(client);
+    count_unknown(c,
+                  session_on_puback(client->session, p->packet_id, p->reason, c->worker->now_ns));
+    client_tell_fullness(client);
 }
 
 void on_pubrec(struct connection *c, const struct ack *p)
@@ -31,7 +31,7 @@ void on_pubrec(struct connection *c, const struct ack *p)
                                           .reason = REASON_PACKET_IDENTIFIER_NOT_FOUND } };
         connection_send(c, &answer);
     }
-    client_on_queue_moved(client);
+    client_tell_fullness(client);
 }
 
 void on_pubrel(struct connection *c, const struct ack *p)
@@ -46,5 +46,5 @@ void on_pubcomp(struct connection *c, const struct ack *p)
 {
     struct client *client = c->client;
     count_unknown(c, session_on_pubcomp(client->session, p->packet_id, c->worker->now_ns));
-    client_on_queue_moved(client);
+    client_tell_fullness(client);
 }

@@ -128,8 +128,7 @@ static enum reason check(const struct connection *c, const struct connect *p)
 static bool is_over_session_limit(const struct worker *w)
 {
     int64_t max = w->config->global_max_clients;
-    return max > 0 &&
-           atomic_load_explicit(&w->server->session_count, memory_order_relaxed) >= max;
+    return max > 0 && atomic_load_explicit(&w->server->session_count, memory_order_relaxed) >= max;
 }
 
 /* ------------------------------------------------------------------------------- placement ---- */
@@ -315,7 +314,8 @@ static void add_answers(struct connection *c, const struct connect *p, const str
     }
     if (c->keep_alive_s != p->keep_alive_s)
         set_two(out, PROPERTY_SERVER_KEEP_ALIVE, &out->server_keep_alive, c->keep_alive_s);
-    if (response != NULL && properties_have(&p->properties, PROPERTY_REQUEST_RESPONSE_INFORMATION) &&
+    if (response != NULL &&
+        properties_have(&p->properties, PROPERTY_REQUEST_RESPONSE_INFORMATION) &&
         p->properties.request_response_information == 1) { /* [MQTT-3.1.2-28] */
         out->response_information = bytes_of_string(response);
         properties_add(out, PROPERTY_RESPONSE_INFORMATION);
@@ -353,8 +353,8 @@ static void take_properties(struct connection *c, const struct connect *p)
     if (!version_has_properties(p->version))
         return;
 
-    uint16_t ours = config->receive_maximum > 0 ? config->receive_maximum
-                                                : config->max_inflight_messages;
+    uint16_t ours =
+        config->receive_maximum > 0 ? config->receive_maximum : config->max_inflight_messages;
     c->receive_max = ours == 0 ? UINT16_MAX : ours;
     if (properties_have(&p->properties, PROPERTY_RECEIVE_MAXIMUM))
         c->client_receive_max = p->properties.receive_maximum;
@@ -421,6 +421,7 @@ static void attach(struct connection *c, const struct connect *p, struct bytes c
     client_on_connected(client, c, c->client_receive_max);
     connection_arm(c);
     session_pump(client->session, w->now_ns);
+    client_tell_fullness(client);
 }
 
 void on_connect(struct connection *c, const struct connect *p, struct bytes whole)

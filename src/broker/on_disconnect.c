@@ -10,7 +10,8 @@ void on_pingreq(struct connection *c)
     connection_send(c, &answer);      /* [MQTT-3.12.4-1] */
 }
 
-/* A Session that was to end with its connection cannot be given a longer life now [MQTT-3.14.2-2]. */
+/* A Session that was to end with its connection cannot be given a longer life now [MQTT-3.14.2-2].
+ */
 static bool may_set_expiry(const struct client *client, uint32_t wanted_s)
 {
     return client->session_expiry_s != 0 || wanted_s == 0;

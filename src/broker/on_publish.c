@@ -13,23 +13,19 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-/* PUBACK or PUBREC.  Versions without reason codes get a plain one for a forbidden message
- * [MQTT3-3.3.5-2].  One that there was no room for must not look accepted: their connection ends,
- * and they may send it again [MQTT3-4.8.0-2]. */
+/* PUBACK or PUBREC.  Versions without reason codes get a plain one, whatever became of it
+ * [MQTT3-3.3.5-2]. */
 static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
     struct packet p = { .type = qos == 1 ? PACKET_PUBACK : PACKET_PUBREC,
                         .ack = { .packet_id = packet_id, .reason = reason } };
-    if (qos == 0)
-        return;
-    if (reason == REASON_QUOTA_EXCEEDED && !version_has_reason_codes(c->version))
-        connection_fail(c, reason, "quota exceeded");
-    else
+    if (qos > 0)
         connection_send(c, &p);
 }
 
 /* Versions without reason codes can only say that all is well.  For what we may not take from this
- * Client that is the custom; but a message that we had no room for, it must be able to send again. */
+ * Client that is the custom; but a message that we had no room for, it must be able to send again.
+ */
 static bool is_unsayable(const struct connection *c, uint8_t qos, enum reason reason)
 {
     return reason == REASON_QUOTA_EXCEEDED && qos > 0 && !version_has_reason_codes(c->version);
@@ -59,8 +55,8 @@ static enum reason check_limits(const struct connection *c, const struct publish
 /* The Topic Name that is meant, by name or by alias (section 3.3.2.3.4). */
 static enum reason resolve_topic(struct connection *c, const struct publish *p, struct bytes *topic)
 {
-    bool has_alias = version_has_properties(c->version) &&
-                     properties_have(&p->properties, PROPERTY_TOPIC_ALIAS);
+    bool has_alias =
+        version_has_properties(c->version) && properties_have(&p->properties, PROPERTY_TOPIC_ALIAS);
     uint16_t alias = has_alias ? p->properties.topic_alias : 0;
     *topic = p->topic;
     if (!has_alias)
@@ -68,8 +64,7 @@ static enum reason resolve_topic(struct connection *c, const struct publish *p, 
     if (alias == 0 || alias > c->aliases_in.max) /* [MQTT-3.3.2-8] [MQTT-3.3.2-9] */
         return REASON_TOPIC_ALIAS_INVALID;
     if (p->topic.size == 0)
-        return alias_in_find(&c->aliases_in, alias, topic) ? REASON_SUCCESS
-                                                           : REASON_PROTOCOL_ERROR;
+        return alias_in_find(&c->aliases_in, alias, topic) ? REASON_SUCCESS : REASON_PROTOCOL_ERROR;
     return alias_in_set(&c->aliases_in, alias, p->topic) == 0 ? REASON_SUCCESS
                                                               : REASON_QUOTA_EXCEEDED;
 }
@@ -200,12 +195,12 @@ void on_publish(struct connection *c, const struct publish *p)
     if (why == REASON_SUCCESS)
         why = receive(c, p, &is_new);
     if (why != REASON_SUCCESS) {
-        connection_fail(c, why, why == REASON_TOPIC_ALIAS_INVALID ? "topic alias invalid"
-                                : why == REASON_QOS_NOT_SUPPORTED ? "QoS not supported"
-                                : why == REASON_RETAIN_NOT_SUPPORTED ? "retain not supported"
-                                : why == REASON_RECEIVE_MAXIMUM_EXCEEDED
-                                    ? "receive maximum exceeded"
-                                    : "protocol error");
+        connection_fail(c, why,
+                        why == REASON_TOPIC_ALIAS_INVALID        ? "topic alias invalid"
+                        : why == REASON_QOS_NOT_SUPPORTED        ? "QoS not supported"
+                        : why == REASON_RETAIN_NOT_SUPPORTED     ? "retain not supported"
+                        : why == REASON_RECEIVE_MAXIMUM_EXCEEDED ? "receive maximum exceeded"
+                                                                 : "protocol error");
         return;
     }
     if (!is_new) { /* [MQTT-4.3.3-10] */

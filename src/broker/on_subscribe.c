@@ -10,8 +10,8 @@
 #include "broker/server.h"
 
 enum { /* Retain Handling, as it stands in the options byte */
-    RETAIN_SEND = 0x00,
-    RETAIN_SEND_IF_NEW = 0x10,
+       RETAIN_SEND = 0x00,
+       RETAIN_SEND_IF_NEW = 0x10,
 };
 
 struct request { /* one filter of a SUBSCRIBE */
@@ -75,7 +75,8 @@ static uint8_t subscribe(struct connection *c, struct request *r, bool *is_new)
     return granted;
 }
 
-/* Codes as the version has them.  3.1 has none for failure, but the truth is still the best answer. */
+/* Codes as the version has them.  3.1 has none for failure, but the truth is still the best answer.
+ */
 static uint8_t code_for(enum version version, uint8_t code)
 {
     return version_has_reason_codes(version) || code < 0x80 ? code : 0x80;
@@ -98,8 +99,8 @@ static void replay(struct connection *c, const struct request *r, bool is_new, u
     bool wanted = handling == RETAIN_SEND || (handling == RETAIN_SEND_IF_NEW && is_new);
     if (!wanted || r->is_shared) /* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] */
         return;
-    replay_start(c->client, r->name_filter,
-                 (uint32_t)((r->options & ~SUBSCRIBE_QOS) | granted), r->id);
+    replay_start(c->client, r->name_filter, (uint32_t)((r->options & ~SUBSCRIBE_QOS) | granted),
+                 r->id);
 }
 
 /* What each filter came to: codes for SUBACK, and whether it was new. */

@@ -28,7 +28,7 @@ static struct letter *new_letter(struct worker *w, struct outbox *box)
 struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
                        size_t bytes)
 {
-    assert(to < w->server->worker_count && to != w->index);
+    assert(to < w->server->worker_count);
     struct outbox *box = &w->outboxes[to];
     struct letter *l = box->last;
     if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box)) == NULL)
@@ -56,7 +56,7 @@ void post_letters(struct worker *w)
             must_wake |= mailbox_post(&target->mailbox, &l->mail);
         }
         box->last = NULL;
-        if (must_wake)
+        if (must_wake) /* never ourselves: we are awake */
             w->env->network->poller_wake(target->poller);
     }
 }
@@ -70,7 +70,7 @@ static int64_t unread_by(const struct worker *w, unsigned to)
 bool post_is_over_budget(const struct worker *w)
 {
     for (unsigned to = 0; to < w->server->worker_count; to++)
-        if (to != w->index && unread_by(w, to) > BUDGET_BYTES)
+        if (unread_by(w, to) > BUDGET_BYTES)
             return true;
     return false;
 }
@@ -78,7 +78,7 @@ bool post_is_over_budget(const struct worker *w)
 bool post_is_within_half_budget(const struct worker *w)
 {
     for (unsigned to = 0; to < w->server->worker_count; to++)
-        if (to != w->index && unread_by(w, to) > BUDGET_BYTES / 2)
+        if (unread_by(w, to) > BUDGET_BYTES / 2)
             return false;
     return true;
 }

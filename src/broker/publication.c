@@ -4,8 +4,8 @@
  *                      session elsewhere  a note in the letter for its worker
  *                      group              its home: directly, or by a note
  *
- * A message for many sessions of one other worker is referred to once per letter run: the first note
- * carries the reference, the following ones say "the same". */
+ * A message for many sessions of one other worker is referred to once per letter run: the first
+ * note carries the reference, the following ones say "the same". */
 #include "broker/publication.h"
 #include "broker/client.h"
 #include "broker/connection.h"
@@ -61,9 +61,9 @@ static void send_note(struct route *r, struct subscriber who, uint32_t *many_ids
     struct publication *p = r->publication;
     unsigned to = handle_worker(who.handle);
     struct message *kept = publication_keep(p);
-    struct note *n = kept == NULL ? NULL
-                                  : post_note(r->worker, to, NOTE_DELIVER, who.handle,
-                                              message_size(kept));
+    struct note *n = kept == NULL
+                         ? NULL
+                         : post_note(r->worker, to, NOTE_DELIVER, who.handle, message_size(kept));
     if (n == NULL) {
         r->is_short_of_memory = true;
         memory_free(many_ids);
@@ -178,8 +178,8 @@ static void deliver_merged(struct route *r)
             if (other->handle != who.handle)
                 break;
             if ((other->options & SUBSCRIBER_QOS) > (who.options & SUBSCRIBER_QOS))
-                who.options = (who.options & ~(uint32_t)SUBSCRIBER_QOS) |
-                              (other->options & SUBSCRIBER_QOS);
+                who.options =
+                    (who.options & ~(uint32_t)SUBSCRIBER_QOS) | (other->options & SUBSCRIBER_QOS);
             who.options |= other->options & (SUBSCRIBER_RETAIN_AS_PUBLISHED | SUBSCRIBER_HAS_ID);
         }
         uint32_t *ids = ids_of(&r->merged[i], next - i, &who.id);
@@ -221,8 +221,9 @@ static enum published retain(struct worker *w, struct publication *p)
 {
     struct message *kept = publication_keep(p);
     int result = kept == NULL ? -ENOMEM : retained_set(w->server->retained, kept);
-    return result == 0 ? PUBLISHED : result == -ENOSPC ? PUBLISHED_NOT_RETAINED
-                                                       : PUBLISHED_NO_MEMORY;
+    return result == 0         ? PUBLISHED
+           : result == -ENOSPC ? PUBLISHED_NOT_RETAINED
+                               : PUBLISHED_NO_MEMORY;
 }
 
 enum published publication_route(struct worker *w, struct publication *p)

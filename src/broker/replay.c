@@ -64,7 +64,8 @@ void replay_start(struct client *c, struct bytes filter, uint32_t options, uint3
     struct replay *r = memory_alloc(sizeof *r);
     struct retained_cursor *cursor = retained_open(w->server->retained, filter);
     if (r == NULL || cursor == NULL) {
-        log_line(w->log, LOG_TYPE_ERROR, "Error: Out of memory: no retained messages for client %s.",
+        log_line(w->log, LOG_TYPE_ERROR,
+                 "Error: Out of memory: no retained messages for client %s.",
                  LOG_TEXT(c->client_id));
         retained_close(cursor);
         memory_free(r);

@@ -13,6 +13,6 @@ struct worker;
 
 /* Starts the walk, and does the first step at once.  No memory: the Client gets none (logged). */
 void replay_start(struct client *c, struct bytes filter, uint32_t options, uint32_t id);
-bool replay_run(struct worker *w); /* one bounded step of one walk; false: nothing to do now */
-void replay_stop(struct client *c);          /* the Session ends */
+bool replay_run(struct worker *w);  /* one bounded step of one walk; false: nothing to do now */
+void replay_stop(struct client *c); /* the Session ends */
 void replay_stop_all(struct worker *w);

@@ -92,8 +92,8 @@ static int open_for_worker(struct server *s, struct worker *w, unsigned index,
                                 .shared = s->worker_count > 1,
                                 .probe = w->index == 0 };
     struct stream *streams[SOCKETS_PER_LISTENER_MAX];
-    int count = s->env->network->listen(s->env->network, &o, streams, SOCKETS_PER_LISTENER_MAX,
-                                        error_text);
+    int count =
+        s->env->network->listen(s->env->network, &o, streams, SOCKETS_PER_LISTENER_MAX, error_text);
     for (int i = 0; i < count; i++) {
         if (w->index == 0)
             log_opened(s, streams[i], l->port);
@@ -231,11 +231,12 @@ int64_t server_packets(const struct server *s, int packet_type, bool sent)
 unsigned server_place(const struct server *s, unsigned here)
 {
     unsigned best = here;
-    int64_t least = atomic_load_explicit(&s->workers[here]->connection_count,
-                                         memory_order_relaxed) - 1; /* the one being placed */
+    int64_t least =
+        atomic_load_explicit(&s->workers[here]->connection_count, memory_order_relaxed) -
+        1; /* the one being placed */
     for (unsigned i = 0; i < s->worker_count; i++) {
-        int64_t count = atomic_load_explicit(&s->workers[i]->connection_count,
-                                             memory_order_relaxed);
+        int64_t count =
+            atomic_load_explicit(&s->workers[i]->connection_count, memory_order_relaxed);
         if (count < least) {
             least = count;
             best = i;

@@ -32,7 +32,7 @@ struct server_job {
 struct server {
     const struct env *env;
     _Atomic(const struct config *) config; /* replaced as a whole; readers take it once per turn */
-    _Atomic(struct tap *) taps; /* a list; read once per turn */
+    _Atomic(struct tap *) taps;            /* a list; read once per turn */
     struct log *log;
     uint64_t seed;
     struct grace *grace; /* reader i is worker i */
@@ -52,8 +52,9 @@ struct server {
     _Atomic int64_t listener_connection_counts[CONFIG_LISTENERS_MAX];
     atomic_bool is_stopping;
     atomic_bool must_stop_now;
+    atomic_bool is_drained;
     atomic_uint draining_workers, stopped_workers; /* those that have come so far */
-    _Atomic int64_t posted_letters, read_letters; /* equal: nothing is on its way */
+    _Atomic int64_t posted_letters, read_letters;  /* equal: nothing is on its way */
 };
 
 /* env, config and log must outlive the server (config: until server_destroy, unless replaced).

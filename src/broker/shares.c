@@ -3,8 +3,8 @@
  *     publisher's worker --DELIVER--> home --HANDOVER--> member's worker
  *                                      ^------FINISH, RETURN, MEMBER, LEAVE-----'
  *
- * Every function that says something to a home looks whether the home is this worker, and then does
- * it at once.  A group is made by the first note that names it and ends with NOTE_SHARE_END, which
+ * Who comes and goes is told to a home on this worker at once; what became of a handover always by
+ * note.  A group is made by the first note that names it and ends with NOTE_SHARE_END, which
  * the worker sends that the router told "that was the last member". */
 #include "broker/shares.h"
 #include "base/hash.h"
@@ -18,7 +18,6 @@
 struct share_home {
     uint64_t handle; /* the key of worker->groups */
     struct share_group *group;
-    bool is_pumping;
     bool is_full; /* registered in server->full */
 };
 
@@ -66,7 +65,7 @@ static struct share_home *need_home(struct worker *w, uint64_t handle)
     if (h != NULL || (h = memory_alloc(sizeof *h)) == NULL)
         return h;
     h->handle = handle;
-    h->is_pumping = h->is_full = false;
+    h->is_full = false;
     h->group = create_group(w);
     if (h->group != NULL && map_add(&w->groups, h) == 0)
         return h;
@@ -145,17 +144,12 @@ static void hand_over(struct worker *w, const struct share_home *h, struct share
     }
 }
 
-/* Hands out what can be handed out.  Handing over may finish at once (the member is gone, or the
- * message too large) and call back here: the flag keeps that to one loop. */
+/* Hands out what can be handed out. */
 static void pump(struct worker *w, struct share_home *h)
 {
     struct share_handover given;
-    if (h->is_pumping)
-        return;
-    h->is_pumping = true;
     while (share_group_next(h->group, w->now_ns, &given))
         hand_over(w, h, &given);
-    h->is_pumping = false;
     drop_in_group(w, DROP_EXPIRED, share_group_expired_count(h->group));
     tell_fullness(w, h);
 }
@@ -190,7 +184,8 @@ static void set_member_at_home(struct worker *w, uint64_t group,
 {
     struct share_home *h = need_home(w, group);
     if (h == NULL || share_group_set_member(h->group, o) != 0)
-        log_line(w->log, LOG_TYPE_ERROR, "Error: Out of memory: a shared subscription gets no messages.");
+        log_line(w->log, LOG_TYPE_ERROR,
+                 "Error: Out of memory: a shared subscription gets no messages.");
     if (h != NULL)
         pump(w, h);
 }
@@ -226,6 +221,13 @@ static void settle_at_home(struct worker *w, enum note_kind kind, uint64_t group
     pump(w, h);
 }
 
+void shares_check(const struct worker *w)
+{
+    size_t cursor = 0;
+    for (const struct share_home *h; (h = map_next(&w->groups, &cursor)) != NULL;)
+        share_group_check(h->group);
+}
+
 /* ------------------------------------------------------------------------- from members' side - */
 
 /* A note to another worker that must not be lost.  Without memory it is: the group then counts a
@@ -234,7 +236,8 @@ static struct note *tell(struct worker *w, uint64_t group, enum note_kind kind)
 {
     struct note *n = post_note(w, handle_worker(group), kind, group, 0);
     if (n == NULL)
-        log_line(w->log, LOG_TYPE_ERROR, "Error: Out of memory: a shared subscription is not told.");
+        log_line(w->log, LOG_TYPE_ERROR,
+                 "Error: Out of memory: a shared subscription is not told.");
     return n;
 }
 
@@ -280,13 +283,11 @@ void shares_leave(struct client *c, uint64_t group, enum share_leave why, bool i
         (void)tell(w, group, NOTE_SHARE_END); /* says all by being there */
 }
 
+/* Always by note, to this worker as well: sessions say this in the middle of what they do, and the
+ * group may have the next message for the very same session. */
 static void settle(struct worker *w, enum note_kind kind, uint64_t group, uint64_t member,
                    uint64_t ticket)
 {
-    if (is_home(w, group)) {
-        settle_at_home(w, kind, group, member, ticket);
-        return;
-    }
     struct note *n = tell(w, group, kind);
     if (n != NULL) {
         n->settle.member = member;

@@ -25,5 +25,6 @@ void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t t
 /* At home. */
 void shares_push(struct worker *w, uint64_t group, struct publication *p);
 void shares_on_handover(struct worker *w, struct note *n); /* at the member's worker */
-void shares_on_note(struct worker *w, struct note *n); /* NOTE_SHARE_*, but HANDOVER */
+void shares_on_note(struct worker *w, struct note *n);     /* NOTE_SHARE_*, but HANDOVER */
 void shares_destroy_all(struct worker *w);
+void shares_check(const struct worker *w); /* every group at home here; asserts */

@@ -1,4 +1,5 @@
-/* broker/topic_alias.h: Topic Aliases of one Network Connection, one direction (section 3.3.2.3.4). */
+/* broker/topic_alias.h: Topic Aliases of one Network Connection, one direction (section 3.3.2.3.4).
+ */
 #pragma once
 
 #include "base/bytes.h"

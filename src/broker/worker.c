@@ -1,13 +1,10 @@
 /* broker/worker.c: the turn of the loop.
  *
  *     1  how long may we wait: not at all if work is left
- *     2  wait for sockets and wake-ups                          (online for the router from here on)
- *     3  now: read the clocks once
- *     4  mail of other workers, jobs, walks: bounded
- *     5  sockets: accept, read, handle
- *     6  post letters
- *     7  flush what is to be sent
- *     8  timers; destroy what was closed; quiescent
+ *     2  wait for sockets and wake-ups                          (online for the router from here
+ * on) 3  now: read the clocks once 4  mail of other workers, jobs, walks: bounded 5  sockets:
+ * accept, read, handle 6  post letters 7  flush what is to be sent 8  timers; destroy what was
+ * closed; quiescent
  *
  * Letters go out before bytes do: whoever sees an acknowledgement and acts on it comes after the
  * message that it acknowledges. */
@@ -31,13 +28,13 @@ enum {
     FLUSHES_PER_TURN = 512, /* so that one message to many does not keep others waiting */
 };
 
-#define SECOND_NS        INT64_C(1000000000)
-#define STALL_NS         (SECOND_NS / 4) /* a gap beyond what was asked for: we were stopped */
-#define STALL_LOG_NS     (2 * SECOND_NS) /* worth a line */
-#define ACCEPT_PAUSE_NS  (SECOND_NS / 10)
-#define PAUSE_STEP_NS    (SECOND_NS / 100)
-#define SHED_STEP_NS     (SECOND_NS / 10)
-#define STOP_STEP_NS     (SECOND_NS / 200)
+#define SECOND_NS         INT64_C(1000000000)
+#define STALL_NS          (SECOND_NS / 4) /* a gap beyond what was asked for: we were stopped */
+#define STALL_LOG_NS      (2 * SECOND_NS) /* worth a line */
+#define ACCEPT_PAUSE_NS   (SECOND_NS / 10)
+#define PAUSE_STEP_NS     (SECOND_NS / 100)
+#define SHED_STEP_NS      (SECOND_NS / 10)
+#define STOP_STEP_NS      (SECOND_NS / 200)
 #define SWEEP_INTERVAL_NS SECOND_NS
 
 static struct bytes client_key(const void *client)
@@ -67,6 +64,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     list_init(&w->closed);
     list_init(&w->paused);
     list_init(&w->replays);
+    list_init(&w->full_clients);
     timer_init(&w->listeners_timer, TIMER_LISTENERS);
     w->poller = w->env->network->poller_create(w->env->network);
     w->timers = timers_create(w->now_ns);
@@ -166,8 +164,7 @@ int worker_add_listener(struct worker *w, unsigned index, struct stream *stream)
     if (bigger == NULL)
         return -ENOMEM;
     w->listeners = bigger;
-    w->listeners[w->listener_count++] =
-        (struct listener){ { SOURCE_LISTENER }, stream, index };
+    w->listeners[w->listener_count++] = (struct listener){ { SOURCE_LISTENER }, stream, index };
     return 0;
 }
 
@@ -180,8 +177,8 @@ static void pause_accepting(struct worker *w, int error)
     timers_set(w->timers, &w->listeners_timer, w->now_ns + ACCEPT_PAUSE_NS);
     metrics_add(&w->metrics, METRIC_connections_refused, 1);
     if (w->now_ns - w->accept_error_logged_ns > 60 * SECOND_NS || w->accept_error_logged_ns == 0)
-        log_line(w->log, LOG_TYPE_WARNING, "Warning: Unable to accept new connections: %s. Pausing.",
-                 strerror(-error));
+        log_line(w->log, LOG_TYPE_WARNING,
+                 "Warning: Unable to accept new connections: %s. Pausing.", strerror(-error));
     w->accept_error_logged_ns = w->now_ns;
 }
 
@@ -339,10 +336,10 @@ static void resume_all(struct worker *w, unsigned why)
     }
 }
 
-enum { /* of memory_limit */
-    MEMORY_RESUME_PERCENT = 75, /* publishers are read again */
-    MEMORY_PAUSE_PERCENT = 80,  /* they are not read */
-    MEMORY_SHED_PERCENT = 95,   /* nobody new, and who holds most is let go */
+enum {                             /* of memory_limit */
+       MEMORY_RESUME_PERCENT = 75, /* publishers are read again */
+       MEMORY_PAUSE_PERCENT = 80,  /* they are not read */
+       MEMORY_SHED_PERCENT = 95,   /* nobody new, and who holds most is let go */
 };
 
 enum { SHED_SIZE_MIN = 64 * 1024 };
@@ -378,6 +375,10 @@ static void shed_slowest(struct worker *w)
 
 static void ease_back_pressure(struct worker *w)
 {
+    if (!list_is_empty(&w->full_clients) && w->now_ns >= w->next_full_ns) {
+        client_tick_full(w);
+        w->next_full_ns = w->now_ns + SECOND_NS;
+    }
     if (worker_is_out_of_memory(w) && w->now_ns >= w->next_shed_ns) {
         w->next_shed_ns = w->now_ns + SHED_STEP_NS;
         shed_slowest(w);
@@ -413,8 +414,7 @@ static void note_stall(struct worker *w, int64_t last_ns, int64_t expected_ns)
                  (long long)(gap / SECOND_NS));
 }
 
-/* How long nothing needs to be done. */
-static int64_t wait_ns(const struct worker *w)
+int64_t worker_wait_ns(const struct worker *w)
 {
     int64_t until = timers_next_ns(w->timers);
     if (w->has_work)
@@ -423,6 +423,8 @@ static int64_t wait_ns(const struct worker *w)
         until = w->next_job_ns;
     if (!list_is_empty(&w->paused) && w->now_ns + PAUSE_STEP_NS < until)
         until = w->now_ns + PAUSE_STEP_NS; /* look whether they may go on */
+    if (!list_is_empty(&w->full_clients) && w->next_full_ns < until)
+        until = w->next_full_ns;
     if (w->phase != WORKER_RUNS && w->now_ns + STOP_STEP_NS < until)
         until = w->now_ns + STOP_STEP_NS; /* the others' progress decides */
     if (until == INT64_MAX)
@@ -445,7 +447,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
 {
     struct net_event events[EVENTS_PER_TURN];
     struct grace *grace = w->server->grace;
-    int64_t last_ns = w->now_ns, wait = wait_ns(w);
+    int64_t last_ns = w->now_ns, wait = worker_wait_ns(w);
     int64_t expected_ns = wait == INT64_MAX ? INT64_MAX : last_ns + wait;
     if (wait > max_wait_ns)
         wait = max_wait_ns;
@@ -481,7 +483,8 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
 
 bool worker_is_idle(const struct worker *w)
 {
-    return !w->has_work && w->unread == NULL && atomic_load(&((struct worker *)w)->mailbox.newest) == NULL;
+    return !w->has_work && w->unread == NULL &&
+           atomic_load(&((struct worker *)w)->mailbox.newest) == NULL;
 }
 
 /* -------------------------------------------------------------------------------- the rest ---- */
@@ -498,4 +501,5 @@ void worker_check(const struct worker *w)
         client_check(c);
     for (const struct list *l = w->connections.next; l != &w->connections; l = l->next)
         connection_check(container_of(l, struct connection, link));
+    shares_check(w);
 }

@@ -11,8 +11,8 @@
 #include "base/arena.h"
 #include "base/env.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mailbox.h"
+#include "base/map.h"
 #include "base/slab.h"
 #include "base/timers.h"
 #include "broker/metrics.h"
@@ -28,10 +28,10 @@ struct server;
 enum { WORKERS_MAX = 64, READ_BUFFER_SIZE = 256 * 1024 };
 
 enum timer_kind { /* which object a timer is part of */
-    TIMER_CONNECTION,
-    TIMER_SESSION_EXPIRY,
-    TIMER_WILL_DELAY,
-    TIMER_LISTENERS, /* accepting goes on after a pause */
+                  TIMER_CONNECTION,
+                  TIMER_SESSION_EXPIRY,
+                  TIMER_WILL_DELAY,
+                  TIMER_LISTENERS, /* accepting goes on after a pause */
 };
 
 /* What an event of the poller is about: first member of each thing that is watched. */
@@ -72,14 +72,15 @@ struct worker {
     struct chunk_pool chunks;
     uint8_t *read_buffer;
 
-    struct slab *clients;       /* struct client */
-    struct map clients_by_id;   /* the same ones, by Client Identifier */
-    struct map groups;          /* struct share_home: Shared Subscriptions at home here */
-    struct list connections;    /* all */
-    struct list dirty;          /* those with bytes to flush */
-    struct list closed;         /* to be destroyed at the end of the turn */
-    struct list paused;         /* not read, because of back-pressure */
-    struct list replays;        /* walks over Retained Messages that go on */
+    struct slab *clients;     /* struct client */
+    struct map clients_by_id; /* the same ones, by Client Identifier */
+    struct map groups;        /* struct share_home: Shared Subscriptions at home here */
+    struct list connections;  /* all */
+    struct list dirty;        /* those with bytes to flush */
+    struct list closed;       /* to be destroyed at the end of the turn */
+    struct list paused;       /* not read, because of back-pressure */
+    struct list full_clients;   /* whose queue is full, and whose publishers are refused */
+    struct list replays;      /* walks over Retained Messages that go on */
     struct listener *listeners;
     size_t listener_count;
     bool is_accepting;
@@ -89,14 +90,14 @@ struct worker {
     int64_t now_ns;     /* monotonic, once per turn */
     int64_t stalled_ns; /* how long this thread was kept from running, in all: Keep Alive and other
                            deadlines for peers are measured without it */
-    int64_t next_job_ns, next_sweep_ns, next_shed_ns;
+    int64_t next_job_ns, next_sweep_ns, next_shed_ns, next_full_ns;
     int64_t accept_error_logged_ns;
-    struct mail *unread; /* taken from the mailbox, not read yet */
-    bool has_work;       /* the next turn must not wait */
+    struct mail *unread;              /* taken from the mailbox, not read yet */
+    bool has_work;                    /* the next turn must not wait */
     _Atomic int64_t connection_count; /* read by any thread for placement */
     struct tap *taps;
     struct metrics metrics;
-    };
+};
 
 /* Timers and time as peers' deadlines see it: a stopped process does not disconnect everybody. */
 static inline int64_t worker_live_ns(const struct worker *w)
@@ -109,6 +110,9 @@ void worker_destroy(struct worker *w);                               /* any thre
 
 /* One turn, waiting at most max_wait_ns for something to happen. */
 void worker_turn(struct worker *w, int64_t max_wait_ns);
+
+/* How long nothing needs to be done unless something happens; INT64_MAX: for ever. */
+int64_t worker_wait_ns(const struct worker *w);
 
 /* Nothing posted, nothing read and not handled, nothing to flush? */
 bool worker_is_idle(const struct worker *w);

@@ -36,10 +36,14 @@ static void begin_draining(struct worker *w)
 static bool is_drained(const struct worker *w)
 {
     struct server *s = w->server;
+    if (atomic_load(&s->is_drained)) /* what is posted while saying goodbye reaches nobody */
+        return true;
     if (atomic_load(&s->draining_workers) < s->worker_count)
         return false;
     int64_t read = atomic_load(&s->read_letters); /* first: it never overtakes posted */
-    return read == atomic_load(&s->posted_letters);
+    if (read == atomic_load(&s->posted_letters))
+        atomic_store(&s->is_drained, true);
+    return atomic_load(&s->is_drained);
 }
 
 static void say_goodbye(struct connection *c)

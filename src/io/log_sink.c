@@ -41,7 +41,7 @@ struct log_sink {
 
     pthread_mutex_t writing; /* guards options and fd: held while a line is written */
     struct log_sink_options options;
-    int fd; /* the file, or -1 */
+    int fd;       /* the file, or -1 */
     bool gave_up; /* at the end: somebody does not read, and is not waited for again */
 };
 
@@ -119,9 +119,9 @@ static size_t format_json(const struct line *l, char *out, size_t size)
     gmtime_r(&seconds, &broken);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &broken);
     put_json_string(text, sizeof text, l->text);
-    return (size_t)snprintf(out, size, "{\"time\":\"%s.%06lldZ\",\"type\":\"%s\",\"text\":\"%s\"}\n",
-                            when, (long long)(l->wall_ns / 1000 % 1000000), type_name(l->type),
-                            text);
+    return (size_t)snprintf(out, size,
+                            "{\"time\":\"%s.%06lldZ\",\"type\":\"%s\",\"text\":\"%s\"}\n", when,
+                            (long long)(l->wall_ns / 1000 % 1000000), type_name(l->type), text);
 }
 
 static size_t format_line(const struct log_sink_options *o, const struct line *l, char *out,
@@ -147,8 +147,8 @@ static bool is_writable(struct log_sink *s, int fd)
     bool at_end = atomic_load(&s->must_end);
     if (at_end && s->gave_up)
         return false;
-    bool writable = poll(&p, 1, at_end ? PATIENCE_AT_END_MS : PATIENCE_MS) == 1 &&
-                    (p.revents & POLLOUT) != 0;
+    bool writable =
+        poll(&p, 1, at_end ? PATIENCE_AT_END_MS : PATIENCE_MS) == 1 && (p.revents & POLLOUT) != 0;
     s->gave_up = at_end && !writable;
     return writable;
 }

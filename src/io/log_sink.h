@@ -11,8 +11,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LOG_SINK_STDERR = 1, LOG_SINK_STDOUT = 2, LOG_SINK_SYSLOG = 4, LOG_SINK_FILE = 8,
-       LOG_SINK_TOPIC = 16 };
+enum {
+    LOG_SINK_STDERR = 1,
+    LOG_SINK_STDOUT = 2,
+    LOG_SINK_SYSLOG = 4,
+    LOG_SINK_FILE = 8,
+    LOG_SINK_TOPIC = 16
+};
 
 struct log_sink_options {
     unsigned types;        /* enum log_type */
@@ -21,7 +26,7 @@ struct log_sink_options {
     int facility;          /* syslog's */
     bool timestamp;
     const char *timestamp_format; /* strftime; NULL: seconds since 1970 */
-    bool json;             /* one JSON object a line instead of Mosquitto's form */
+    bool json;                    /* one JSON object a line instead of Mosquitto's form */
     /* For LOG_SINK_TOPIC: called for each line, on the thread that writes the log; NULL: nobody. */
     void (*publish)(void *context, enum log_type type, const char *line);
     void *context;

@@ -89,8 +89,8 @@ static unsigned ready_of(uint32_t events)
 static int poller_wait(struct poller *p, struct net_event *events, int max, int64_t timeout_ns)
 {
     struct epoll_event ready[EVENTS_MAX];
-    int count = epoll_wait(p->epoll_fd, ready, max < EVENTS_MAX ? max : EVENTS_MAX,
-                           timeout_ms(timeout_ns));
+    int count =
+        epoll_wait(p->epoll_fd, ready, max < EVENTS_MAX ? max : EVENTS_MAX, timeout_ms(timeout_ns));
     int out = 0;
     for (int i = 0; i < count; i++) {
         if (ready[i].data.ptr == p) {
@@ -157,7 +157,7 @@ static void tcp_close(struct stream *stream)
     assert(!s->is_watched);
     if (s->spare_fd >= 0)
         (void)close(s->spare_fd); /* holds nothing */
-    (void)close(s->fd); /* what was not sent by now is lost either way */
+    (void)close(s->fd);           /* what was not sent by now is lost either way */
     memory_free(s);
 }
 
@@ -210,7 +210,8 @@ static int tcp_accept(struct stream *stream, struct stream **out)
     struct tcp_stream *listener = (struct tcp_stream *)stream;
     struct sockaddr_storage address = { 0 };
     socklen_t size = sizeof address;
-    int fd = accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         int error = errno;
         if (error == EMFILE || error == ENFILE)

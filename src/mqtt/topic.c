@@ -21,24 +21,40 @@ static bool is_wildcard(uint8_t byte)
     return (byte | WILDCARD_BIT) == '+';
 }
 
+/* The last word may overlap the one before it, so that no bytes are left over. */
+static bool has_wildcard(struct bytes name)
+{
+    uint64_t found = 0;
+    if (name.size < 8) {
+        for (size_t i = 0; i < name.size; i++)
+            found |= is_wildcard(name.data[i]);
+        return found != 0;
+    }
+    for (size_t i = 0; i < name.size - 8; i += 8)
+        found |= word_find(word_load(name.data + i) | WORD_OF(WILDCARD_BIT), '+');
+    uint64_t last = word_load(name.data + name.size - 8);
+    return (found | word_find(last | WORD_OF(WILDCARD_BIT), '+')) != 0;
+}
+
+static unsigned count_separators(struct bytes name)
+{
+    unsigned separators = 0;
+    size_t i = 0;
+    for (; name.size - i >= 8; i += 8)
+        separators += word_count(word_find(word_load(name.data + i), '/'));
+    for (; i < name.size; i++)
+        separators += name.data[i] == '/';
+    return separators;
+}
+
 bool topic_name_is_valid(struct bytes name)
 {
     if (name.size == 0 || name.size > TOPIC_SIZE_MAX)
         return false; /* [MQTT-4.7.3-1] [MQTT-4.7.3-3] */
-    unsigned separators = 0;
-    size_t i = 0;
-    for (; name.size - i >= 8; i += 8) {
-        uint64_t word = word_load(name.data + i);
-        if (word_find(word | WORD_OF(WILDCARD_BIT), '+') != 0)
-            return false; /* [MQTT-3.3.2-2] */
-        separators += word_count(word_find(word, '/'));
-    }
-    for (; i < name.size; i++) {
-        if (is_wildcard(name.data[i]))
-            return false;
-        separators += name.data[i] == '/';
-    }
-    return separators < TOPIC_LEVELS_MAX;
+    if (has_wildcard(name))
+        return false; /* [MQTT-3.3.2-2] */
+    /* Most names are too short to have too many levels. */
+    return name.size < TOPIC_LEVELS_MAX || count_separators(name) < TOPIC_LEVELS_MAX;
 }
 
 /* Is the wildcard at `at` a level of its own, and a '#' the last one? */

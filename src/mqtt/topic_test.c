@@ -32,6 +32,9 @@ static const struct {
     { "a+", false },
     { "1234567+", false },  /* the last byte of a word */
     { "12345678#", false }, /* the first one after it */
+    { "#2345678", false },
+    { "12345+7890123", false }, /* in both of two overlapping words */
+    { "1234567890123", true },
 };
 
 static void test_names(void **state)

@@ -449,6 +449,15 @@ static void wild_match(const struct index *ix, struct bytes topic, struct match_
     }
 }
 
+/* Is there any filter with a wildcard at all? */
+static bool wild_is_in_use(const struct index *ix)
+{
+    const struct wild_node *root = ix->wild;
+    return !key_set_is_empty(&root->children) ||
+           atomic_load_explicit(&root->plus, memory_order_relaxed) != NULL ||
+           atomic_load_explicit(&root->many, memory_order_relaxed) != NULL;
+}
+
 void index_match(const struct index *ix, struct bytes topic, struct match_sink *sink)
 {
     if (!key_set_is_empty(&ix->exact)) {
@@ -457,7 +466,8 @@ void index_match(const struct index *ix, struct bytes topic, struct match_sink *
         if (n != NULL)
             subscriber_list_report(&n->list, sink);
     }
-    wild_match(ix, topic, sink);
+    if (wild_is_in_use(ix))
+        wild_match(ix, topic, sink);
 }
 
 /* ----------------------------------------------------------------------------------- check ---- */

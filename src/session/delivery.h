@@ -5,8 +5,8 @@
 #pragma once
 
 #include "base/memory.h"
-#include <assert.h>
 #include "mqtt/message.h"
+#include <assert.h>
 
 enum delivery_state {
     DELIVERY_WAITS,         /* in the queue */

@@ -11,7 +11,7 @@ struct inflight {
     struct delivery *slots; /* NULL while nothing was ever in flight */
     uint32_t capacity;      /* a power of two up to 65536, or 0 */
     uint32_t count;
-    size_t bytes;           /* of the messages held */
+    size_t bytes; /* of the messages held */
     uint16_t next_id;
     uint16_t oldest, newest; /* slots; meaningless when count is 0 */
 };
@@ -19,8 +19,9 @@ struct inflight {
 void inflight_init(struct inflight *w);
 void inflight_fini(struct inflight *w);
 
-/* Takes over *d, gives it an unused Packet Identifier and makes it the newest.  The stored delivery,
- * valid until the next add, or NULL: no memory, or 65535 are in flight; then *d stays the caller's. */
+/* Takes over *d, gives it an unused Packet Identifier and makes it the newest.  The stored
+ * delivery, valid until the next add, or NULL: no memory, or 65535 are in flight; then *d stays the
+ * caller's. */
 struct delivery *inflight_add(struct inflight *w, const struct delivery *d);
 
 struct delivery *inflight_find(const struct inflight *w, uint16_t packet_id); /* NULL: none */

@@ -1,5 +1,5 @@
-/* session/queue.h: deliveries that wait for their turn: first in, first out, in a ring that doubles.
- * One thread. */
+/* session/queue.h: deliveries that wait for their turn: first in, first out, in a ring that
+ * doubles. One thread. */
 #pragma once
 
 #include "session/delivery.h"
@@ -9,7 +9,7 @@ struct queue {
     size_t capacity; /* a power of two, or 0 */
     size_t head;     /* index of the oldest */
     size_t count;
-    size_t bytes;    /* of their messages */
+    size_t bytes; /* of their messages */
 };
 
 void queue_init(struct queue *q);
@@ -18,7 +18,7 @@ void queue_fini(struct queue *q);
 int queue_push(struct queue *q, const struct delivery *d); /* takes over; 0 or -ENOMEM */
 struct delivery *queue_first(const struct queue *q);       /* NULL: empty */
 void queue_pop(struct queue *q, struct delivery *out);     /* not empty; *out is the caller's now */
-void queue_unpop(struct queue *q, const struct delivery *d);    /* right after a pop: back to front */
+void queue_unpop(struct queue *q, const struct delivery *d); /* right after a pop: back to front */
 struct delivery *queue_at(const struct queue *q, size_t index); /* 0 is the oldest */
 
 void queue_trim(struct queue *q); /* gives memory back when empty */

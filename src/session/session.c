@@ -9,7 +9,8 @@
  *      [ 4  5  6 | 7  8  9 ]  <-  queue: a b c
  *        unacked   ^ resend
  *
- * So sending is one loop: first what is to be sent again, then the queue, as long as there is room. */
+ * So sending is one loop: first what is to be sent again, then the queue, as long as there is room.
+ */
 #include "session/session.h"
 #include "session/inflight.h"
 #include "session/packet_id_set.h"
@@ -232,8 +233,19 @@ static bool is_promised(const struct session *s, const struct delivery *d)
     return s->options.policy == SESSION_REFUSE_PUBLISHER && d->qos > 0;
 }
 
-static void enqueue(struct session *s, struct delivery *d)
+void session_drop_expired(struct session *s, int64_t now_ns)
 {
+    struct delivery d;
+    while (s->queue.count > 0 && message_is_expired(queue_first(&s->queue)->message, now_ns)) {
+        queue_pop(&s->queue, &d);
+        drop(s, &d, DROP_EXPIRED);
+    }
+}
+
+static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
+{
+    if (session_is_full(s, delivery_size(d)))
+        session_drop_expired(s, now_ns);
     while (session_is_full(s, delivery_size(d)) && !is_promised(s, d)) {
         struct delivery oldest;
         if (s->options.policy != SESSION_DROP_OLDEST || s->queue.count == 0) {
@@ -248,10 +260,10 @@ static void enqueue(struct session *s, struct delivery *d)
 }
 
 /* QoS 0 has an order of its own and no need to wait behind the others. */
-static void deliver_qos0(struct session *s, struct delivery *d)
+static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
 {
     if (!s->is_attached && s->options.queue_qos0) {
-        enqueue(s, d);
+        enqueue(s, d, now_ns);
     } else if (!s->is_attached) {
         drop(s, d, DROP_OFFLINE);
     } else if (s->sink->is_flooded(s->sink)) {
@@ -266,13 +278,13 @@ void session_deliver(struct session *s, struct delivery *d, int64_t now_ns)
     if (message_is_expired(d->message, now_ns)) {
         drop(s, d, DROP_EXPIRED);
     } else if (d->qos == 0) {
-        deliver_qos0(s, d);
+        deliver_qos0(s, d, now_ns);
     } else if (s->is_attached && s->resend == 0 && s->queue.count == 0 && has_room(s, d) &&
                !s->sink->is_congested(s->sink)) {
         if (send_first_time(s, d) != 0)
-            enqueue(s, d);
+            enqueue(s, d, now_ns);
     } else {
-        enqueue(s, d);
+        enqueue(s, d, now_ns);
         session_pump(s, now_ns); /* a queue that waited for memory moves on */
     }
 }

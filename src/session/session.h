@@ -14,10 +14,11 @@
 struct session;
 
 enum session_queue_policy { /* values as enum queue_policy of the configuration */
-    SESSION_DROP_NEWEST,
-    SESSION_DROP_OLDEST,
-    SESSION_REFUSE_PUBLISHER, /* the caller asks session_is_full before it takes a message; what
-                                 comes is kept (QoS 0: dropped) */
+                            SESSION_DROP_NEWEST,
+                            SESSION_DROP_OLDEST,
+                            SESSION_REFUSE_PUBLISHER, /* the caller asks session_is_full before it
+                                                         takes a message; what comes is kept (QoS 0:
+                                                         dropped) */
 };
 
 struct session_options {
@@ -72,6 +73,9 @@ void session_deliver(struct session *s, struct delivery *d, int64_t now_ns);
 
 /* Is the queue at a limit, so that one more message would be dropped? */
 bool session_is_full(const struct session *s, size_t message_size);
+
+/* Drops messages at the front of the queue whose time is over. */
+void session_drop_expired(struct session *s, int64_t now_ns);
 
 /* Acknowledgements from the Client.  False: the Packet Identifier is not in that state (counted by
  * the caller, not punished).  After an error reason a message is done with. */

@@ -98,22 +98,35 @@ void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
     leave(s->subscriptions[filter].membership);
 }
 
-/* What it has received and not acknowledged. */
+static bool has_left(const struct sim_session *s, const struct sim_group *g)
+{
+    for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
+        const struct membership *ms = container_of(l, struct membership, in_session);
+        if (ms->group == g && !ms->is_member)
+            return true;
+    }
+    return false;
+}
+
+/* What it has received and not acknowledged.  Who has left and come back has some of it from its
+ * first time, some from its second: the former is lost [MQTT-3.10.4-3]. */
 static void give_back(struct sim_session *s, const struct membership *ms)
 {
     struct list *next;
+    bool left = has_left(s, ms->group);
     for (struct list *l = ms->group->expected.next; l != &ms->group->expected; l = next) {
         struct expected *e = container_of(l, struct expected, link);
         next = l->next;
         if (e->holder != s || e->state != EXPECTED_RECEIVED)
             continue;
-        e->holder = NULL;
-        if (e->qos == 1 && ms->is_member) {
+        e->is_soft |= left;
+        if (e->qos == 1 && (ms->is_member || left)) {
             e->state = EXPECTED_WAITS;
-        } else { /* [MQTT-4.8.2-5]; and who has unsubscribed was to finish it alone */
+        } else { /* [MQTT-4.8.2-5] */
             e->state = EXPECTED_DONE;
             list_remove(&e->link);
         }
+        e->holder = NULL;
     }
 }
 
@@ -130,9 +143,10 @@ void groups_on_session_end(struct model *m, struct sim_session *s)
 
 /* With some option that this member has had? */
 static bool fits(const struct model *m, const struct membership *ms, const struct expected *e,
-                 const struct publish *p, uint32_t id)
+                 const struct publish *p, uint32_t id, enum version version)
 {
-    if ((ms->ids_used[id / 64] >> id % 64 & 1) == 0)
+    if (version == VERSION_5_0 &&
+        (id >= 256 || (ms->ids_used[id / 64] >> id % 64 & 1) == 0))
         return false;
     for (uint8_t options = 0; options < 64; options++) {
         bool retain = (options & SUBSCRIBE_RETAIN_AS_PUBLISHED) != 0 && e->message->retain;
@@ -148,14 +162,14 @@ static bool fits(const struct model *m, const struct membership *ms, const struc
 
 struct expected *groups_find(const struct model *m, const struct sim_session *s,
                              const struct publish *p, const struct sim_message *message,
-                             uint32_t id)
+                             uint32_t id, enum version version)
 {
     for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
         const struct membership *ms = container_of(l, struct membership, in_session);
         for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
             struct expected *e = container_of(k, struct expected, link);
-            if (e->message == message && e->state == EXPECTED_WAITS && id < 256 &&
-                fits(m, ms, e, p, id))
+            if (e->message == message && e->state == EXPECTED_WAITS &&
+                fits(m, ms, e, p, id, version))
                 return e;
         }
     }

@@ -273,12 +273,11 @@ static bool has_reason_to_close(const struct model *m, const struct conn *c)
            now - c->read_ns >= 60 * SECOND_NS;
 }
 
-void model_on_closed(struct model *m, struct conn *c)
+void model_on_closed(struct model *m, struct conn *c, bool fault_was_seen)
 {
     c->is_closed = true;
     if (m->is_over)
         return;
-    bool fault_was_seen = c->link == NULL || link_fault_was_seen(c->link);
     if (!fault_was_seen && !has_reason_to_close(m, c))
         MODEL_FAIL(m, "#%u (c%u) was closed for no reason", c->number, c->actor_index);
     if (c->is_attached)

@@ -133,7 +133,8 @@ struct sim_message *model_message(const struct model *m, uint32_t index); /* NUL
 /* The broker took the next packet of this connection.  packet: what it believes to have read. */
 void model_on_taken(struct model *m, struct conn *c, const struct packet *packet);
 void model_on_connack(struct model *m, struct conn *c, const struct connack *p);
-void model_on_closed(struct model *m, struct conn *c);
+/* fault_was_seen: the network has told the broker that the client is gone. */
+void model_on_closed(struct model *m, struct conn *c, bool fault_was_seen);
 
 /* What happened by time alone: asked of the broker, and judged. */
 void model_on_turn_end(struct model *m, const struct server *server);

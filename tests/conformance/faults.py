@@ -694,6 +694,54 @@ def a_group_takes_over_what_a_lost_member_held(t):
     t.expect_nothing(other, pub, qos=1)
 
 
+@fault('E12')
+def a_group_fills_a_window_of_one(t):
+    member, pub = t.connect('member', receive_maximum=1), t.connect('pub')
+    member.subscribe(f'$share/g{t.serial}/{t.topic()}', qos=1)
+    for n in range(5):
+        pub.publish(t.topic(), str(n), qos=1)
+    for n in range(5):
+        member.expect_message(t.topic(), str(n))
+    t.expect_nothing(member, pub, qos=1)
+
+
+@fault('E12')
+def a_member_of_two_groups_leaves_with_messages_of_both(t):
+    member, pub = t.connect('member', receive_maximum=1), t.connect('pub')
+    member.subscribe(*[f'$share/g{t.serial}.{n}/{t.topic()}' for n in range(2)], qos=1)
+    for n in range(4):
+        pub.publish(t.topic(), str(n), qos=1)
+    member.expect(PUBLISH)
+    member.abort()
+    t.expect_others_served()
+
+
+@fault('E12', 'D12', config=None)
+def a_stop_with_groups_of_sessions_that_stay(t):
+    broker = t.start_broker()
+    members = [t.connect(f'm{n}', broker=broker, session_expiry_interval=100) for n in range(30)]
+    for c in members:
+        c.subscribe(*[f'$share/g{n}/{t.topic()}' for n in range(10)], qos=1)
+    pub = t.connect('pub', broker=broker)
+    for n in range(20):
+        pub.publish(t.topic(), str(n), qos=1)
+    t.transcript.clear()
+    broker.signal(signal.SIGTERM)
+    assert broker.expect_exit(4) == 0
+
+
+@fault('E3', config=REFUSE, slow=True)
+def a_queue_whose_messages_expired_takes_new_ones(t):
+    sub, pub = t.connect('sub', session_expiry_interval=60), t.connect('pub')
+    sub.subscribe(t.topic(), qos=1)
+    sub.disconnect()
+    while pub.publish(t.topic(), b'old', qos=1, message_expiry_interval=1).reason != 0x97:
+        pass
+    t.let_pass(3)
+    assert pub.publish(t.topic(), b'new', qos=1).reason == 0
+    t.connect('sub', clean_start=False).expect_message(t.topic(), b'new')
+
+
 # ---- F: machine and operator ------------------------------------------------------------------------
 
 def cpu_seconds(pid):
