@@ -51,7 +51,7 @@ static struct client *client_of(struct delivery_sink *sink)
     return container_of(sink, struct client, sink);
 }
 
-static bool send_publish(struct delivery_sink *sink, const struct delivery *d, bool dup)
+static enum drop send_publish(struct delivery_sink *sink, const struct delivery *d, bool dup)
 {
     struct client *c = client_of(sink);
     struct publication p = { d->message, true, 0 };
@@ -60,11 +60,9 @@ static bool send_publish(struct delivery_sink *sink, const struct delivery *d, b
                            .dup = dup,
                            .packet_id = d->packet_id };
     how.id_count = delivery_ids(d, &how.ids);
-    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, d->message->topic)) {
-        client_on_drop(c, DROP_NOT_AUTHORIZED);
-        return true;
-    }
-    return connection_send_publish(c->connection, &p, &how);
+    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, d->message->topic))
+        return DROP_NOT_AUTHORIZED;
+    return connection_send_publish(c->connection, &p, &how) ? DROP_NONE : DROP_TOO_LARGE;
 }
 
 static void send_pubrel(struct delivery_sink *sink, uint16_t packet_id)

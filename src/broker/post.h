@@ -1,8 +1,8 @@
 /* broker/post.h: what workers write to each other.
  *
- * During a turn notes for a worker (now and then for oneself) collect in a letter; at the end of the turn every letter
- * is posted with one pointer exchange and its receiver woken if it sleeps.  Sessions and groups are
- * named by handle, never by pointer. */
+ * During a turn notes for a worker (now and then for oneself) collect in a letter; at the end of
+ * the turn every letter is posted with one pointer exchange and its receiver woken if it sleeps.
+ * Sessions and groups are named by handle, never by pointer. */
 #pragma once
 
 #include "base/mailbox.h"

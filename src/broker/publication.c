@@ -140,9 +140,18 @@ static void on_match_collect(struct match_sink *sink, struct subscriber who)
 static int by_handle(const void *left, const void *right)
 {
     const struct merged *a = left, *b = right;
+    unsigned group_a = a->who.options & SUBSCRIBER_GROUP, group_b = b->who.options & SUBSCRIBER_GROUP;
+    if (group_a != group_b)
+        return group_a < group_b ? -1 : 1;
     if (a->who.handle != b->who.handle)
         return a->who.handle < b->who.handle ? -1 : 1;
     return a->order < b->order ? -1 : 1;
+}
+
+/* A group's handle may be the same number as a session's. */
+static bool is_same_target(const struct subscriber *a, const struct subscriber *b)
+{
+    return a->handle == b->handle && ((a->options ^ b->options) & SUBSCRIBER_GROUP) == 0;
 }
 
 /* The identifiers of `count` subscriptions of one session: NULL if there are fewer than two. */
@@ -175,7 +184,7 @@ static void deliver_merged(struct route *r)
         struct subscriber who = r->merged[i].who;
         for (next = i + 1; next < r->merged_count; next++) {
             const struct subscriber *other = &r->merged[next].who;
-            if (other->handle != who.handle)
+            if (!is_same_target(other, &who))
                 break;
             if ((other->options & SUBSCRIBER_QOS) > (who.options & SUBSCRIBER_QOS))
                 who.options =

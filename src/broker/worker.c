@@ -1,10 +1,13 @@
 /* broker/worker.c: the turn of the loop.
  *
  *     1  how long may we wait: not at all if work is left
- *     2  wait for sockets and wake-ups                          (online for the router from here
- * on) 3  now: read the clocks once 4  mail of other workers, jobs, walks: bounded 5  sockets:
- * accept, read, handle 6  post letters 7  flush what is to be sent 8  timers; destroy what was
- * closed; quiescent
+ *     2  wait for sockets and wake-ups
+ *     3  now: read the clocks once (from here on, an online reader of the router)
+ *     4  mail of other workers, jobs, walks: bounded
+ *     5  sockets: accept, read, handle
+ *     6  timers, back-pressure, the steps of a stop
+ *     7  post letters, and then flush what is to be sent
+ *     8  destroy what was closed; quiescent
  *
  * Letters go out before bytes do: whoever sees an acknowledgement and acts on it comes after the
  * message that it acknowledges. */

@@ -55,8 +55,7 @@ int process_write_pid(const char *path)
     return close(fd) == 0 && written > 0 ? 0 : -1;
 }
 
-/* --------------------------------------------------------------------------------- privileges --
- */
+/* ------------------------------------------------------------------------------- privileges --- */
 
 static const struct passwd *default_user(void)
 {

@@ -1,5 +1,6 @@
 /* io/env_real.c: clock, random and files.  (The network has a file of its own.) */
 #include "io/env_real.h"
+#include "io/network.h"
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>

@@ -6,5 +6,3 @@
 /* CLOCK_BOOTTIME and CLOCK_REALTIME, getrandom(2), the file system, epoll and sockets.  Static; any
  * thread. */
 extern const struct env env_real;
-
-extern const struct network network_real; /* io/network.c */

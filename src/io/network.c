@@ -6,8 +6,8 @@
  * Level triggered: what was not read or written is reported again, nothing has to be remembered.
  * io_uring was measured and left: better for lone messages, worse for mostly idle connections, and
  * forbidden by the default profiles of common container engines. */
+#include "io/network.h"
 #include "base/memory.h"
-#include "io/env_real.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>

@@ -21,5 +21,6 @@ enum drop {
 #define DROP(name, topic, text) DROP_##name,
     DROP_TABLE(DROP)
 #undef DROP
-        DROP_COUNT
+        DROP_COUNT,
+    DROP_NONE = DROP_COUNT, /* it was not dropped */
 };

@@ -96,8 +96,11 @@ static void send(struct session *s, struct delivery *d, bool dup)
 {
     if (d->state == DELIVERY_AWAITS_PUBCOMP) {
         s->sink->send_pubrel(s->sink, d->packet_id);
-    } else if (!s->sink->send_publish(s->sink, d, dup)) {
-        s->sink->on_dropped(s->sink, d, DROP_TOO_LARGE);
+        return;
+    }
+    enum drop cause = s->sink->send_publish(s->sink, d, dup);
+    if (cause != DROP_NONE) {
+        s->sink->on_dropped(s->sink, d, cause);
         finish(s, d);
     }
 }
@@ -138,8 +141,9 @@ static int send_first_time(struct session *s, struct delivery *d)
         send(s, stored, false);
         return 0;
     }
-    if (!s->sink->send_publish(s->sink, d, false))
-        s->sink->on_dropped(s->sink, d, DROP_TOO_LARGE);
+    enum drop cause = s->sink->send_publish(s->sink, d, false);
+    if (cause != DROP_NONE)
+        s->sink->on_dropped(s->sink, d, cause);
     if (d->group != 0)
         s->sink->on_finished(s->sink, d);
     delivery_fini(d);

@@ -33,9 +33,9 @@ struct session_options {
 /* What a session does to the world.  Filled in by the broker; all calls are made on the session's
  * thread, during calls of the functions below.  None may call back into the session. */
 struct delivery_sink {
-    /* Sends a PUBLISH; dup as given.  False: it exceeds the Client's Maximum Packet Size, and the
-     * session goes on as if it had been sent [MQTT-3.1.2-25]. */
-    bool (*send_publish)(struct delivery_sink *, const struct delivery *, bool dup);
+    /* Sends a PUBLISH; dup as given.  DROP_NONE; or why the Client cannot have it (too large, not
+     * authorized): the session goes on as if it had been sent [MQTT-3.1.2-25]. */
+    enum drop (*send_publish)(struct delivery_sink *, const struct delivery *, bool dup);
     void (*send_pubrel)(struct delivery_sink *, uint16_t packet_id);
     /* So many bytes wait for the socket that the queue had better keep the rest? */
     bool (*is_congested)(struct delivery_sink *);

@@ -193,8 +193,8 @@ static int64_t pause_ns(struct actor *a)
     if (a->is_calm)
         return 20 * MS_NS;
     if (dice_permille(d, 20))
-        return dice_time_ns(d, 12 * SECOND_NS);
-    return dice_time_ns(d, dice_permille(d, 200) ? SECOND_NS : 50 * MS_NS);
+        return dice_between(d, 1, 12) * SECOND_NS;
+    return dice_time_ns(d, 2 * SECOND_NS);
 }
 
 void actor_act(struct actor *a)

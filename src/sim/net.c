@@ -131,6 +131,8 @@ static size_t pipe_readable(const struct pipe *p)
 static void pipe_read(struct pipe *p, void *out, size_t size)
 {
     assert(size <= pipe_readable(p));
+    if (size == 0)
+        return;
     size_t before = p->bytes.size - (size_t)(p->written - p->read);
     memcpy(out, p->bytes.data + before, size);
     p->read += size;

@@ -88,6 +88,8 @@ void trace_print(const struct trace *t)
 
 void trace_add(struct trace *t, const struct trace_event *e)
 {
+    if (t->has_failed) /* the last events are those that led to it */
+        return;
     trace_mix(t, (uint64_t)e->now_ns);
     trace_mix(t, (uint64_t)e->kind << 56 | (uint64_t)e->actor << 48 | (uint64_t)e->connection << 16 |
                      (uint64_t)e->type << 8 | e->flags);
