@@ -180,6 +180,19 @@ bool server_is_stopped(const struct server *s)
     return atomic_load(&((struct server *)s)->stopped_workers) == s->worker_count;
 }
 
+bool server_is_alive(struct server *s)
+{
+    bool alive = true;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct worker *w = s->workers[i];
+        uint64_t turns = atomic_load_explicit(&w->turns, memory_order_relaxed);
+        alive = alive && turns != w->turns_seen;
+        w->turns_seen = turns;
+    }
+    wake_all(s);
+    return alive;
+}
+
 void server_add_job(struct server *s, struct server_job *job)
 {
     job->next = s->jobs;

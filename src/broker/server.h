@@ -76,6 +76,10 @@ void server_join(struct server *s); /* returns when a stop has done its work */
 void server_stop(struct server *s);
 bool server_is_stopped(const struct server *s); /* every worker is done */
 
+/* Has every worker taken a turn since the last call?  Wakes them, so that idle ones answer the next
+ * one.  Only by the thread that watches over them. */
+bool server_is_alive(struct server *s);
+
 void server_add_job(struct server *s, struct server_job *job); /* before it runs */
 
 /* A new configuration for whatever can change while running; the old one is the caller's to destroy

@@ -130,6 +130,8 @@ void worker_destroy(struct worker *w)
     worker_drop_mail(w);
     destroy_closed(w);
     assert(w->clients == NULL || slab_count(w->clients) == 0);
+    if (w->is_accepting) /* destroyed without having been stopped */
+        worker_watch_listeners(w, false);
     for (size_t i = 0; i < w->listener_count; i++)
         w->listeners[i].stream->ops->close(w->listeners[i].stream);
     memory_free(w->listeners);
@@ -479,6 +481,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     destroy_closed(w);
     w->has_work = walks || stops || !timers_done || w->unread != NULL ||
                   !list_is_empty(&w->dirty) || !list_is_empty(&w->closed);
+    atomic_fetch_add_explicit(&w->turns, 1, memory_order_relaxed);
     arena_reset(&w->scratch);
     grace_offline(grace, w->index);
     grace_collect(grace);

@@ -94,6 +94,8 @@ struct worker {
     int64_t accept_error_logged_ns;
     struct mail *unread;              /* taken from the mailbox, not read yet */
     bool has_work;                    /* the next turn must not wait */
+    _Atomic uint64_t turns;           /* for whoever watches over us; any thread reads */
+    uint64_t turns_seen;              /* his, at his last look */
     _Atomic int64_t connection_count; /* read by any thread for placement */
     struct tap *taps;
     struct metrics metrics;

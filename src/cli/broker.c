@@ -232,7 +232,8 @@ static void control_loop(struct control *c, const sigset_t *signals)
         int number = sigtimedwait(signals, NULL, &wait);
         int64_t now_ns = env_monotonic_ns(&env_real);
         if (now_ns >= beat_ns && watchdog_ns != INT64_MAX) {
-            notify_supervisor("WATCHDOG=1");
+            if (server_is_alive(c->server)) /* a worker that hangs is for the supervisor to end */
+                notify_supervisor("WATCHDOG=1");
             beat_ns = now_ns + watchdog_ns;
         }
         if (number == SIGHUP) {

@@ -470,6 +470,91 @@ void index_match(const struct index *ix, struct bytes topic, struct match_sink *
         wild_match(ix, topic, sink);
 }
 
+/* ------------------------------------------------------------------------------------ walk ---- */
+
+/* The trie, each node before those below it. */
+struct wild_walk {
+    const struct wild_node *node; /* the root at first */
+    unsigned depth;
+    size_t cursors[TOPIC_LEVELS_MAX + 1]; /* of the children, at each depth */
+};
+
+/* Children in turn, '+' last; NULL: no more. */
+static struct wild_node *next_child(const struct wild_node *n, size_t *cursor)
+{
+    if (*cursor == SIZE_MAX)
+        return NULL;
+    struct wild_node *child = wild_of(key_set_next(&n->children, cursor));
+    if (child == NULL) {
+        *cursor = SIZE_MAX;
+        child = plus_of(n);
+    }
+    return child;
+}
+
+/* Goes to the next node; NULL: that was all. */
+static const struct wild_node *wild_walk_next(struct wild_walk *w)
+{
+    for (;;) {
+        const struct wild_node *child = next_child(w->node, &w->cursors[w->depth]);
+        if (child != NULL) {
+            assert(child->parent == w->node && w->depth < TOPIC_LEVELS_MAX);
+            w->cursors[++w->depth] = 0;
+            return w->node = child;
+        }
+        if (w->depth == 0)
+            return NULL;
+        w->node = w->node->parent;
+        w->depth--;
+    }
+}
+
+/* A filter, written from its last level to its first. */
+struct filter_text {
+    size_t start; /* the filter is what follows */
+    uint8_t text[UINT16_MAX];
+};
+
+static void prepend(struct filter_text *t, struct bytes level)
+{
+    assert(level.size <= t->start);
+    t->start -= level.size;
+    if (level.size > 0)
+        memcpy(t->text + t->start, level.data, level.size);
+}
+
+/* The levels down to n, and `last` below it unless it is empty. */
+static struct bytes filter_of(struct filter_text *t, const struct wild_node *n, struct bytes last)
+{
+    t->start = sizeof t->text;
+    prepend(t, last);
+    for (bool is_last = last.size == 0; n->parent != NULL; n = n->parent, is_last = false) {
+        if (!is_last)
+            prepend(t, BYTES("/"));
+        prepend(t, key_bytes(&n->level));
+    }
+    return bytes_of(t->text + t->start, sizeof t->text - t->start);
+}
+
+void index_walk(const struct index *ix,
+                void (*visit)(void *context, struct bytes filter, size_t subscribers),
+                void *context)
+{
+    size_t cursor = 0;
+    for (struct key *k; (k = key_set_next(&ix->exact, &cursor)) != NULL;)
+        visit(context, key_bytes(k), exact_of(k)->list.count);
+
+    struct filter_text text;
+    struct wild_walk walk = { .node = ix->wild };
+    for (const struct wild_node *n = ix->wild; n != NULL; n = wild_walk_next(&walk)) {
+        const struct subscriber_list *many = many_of(n);
+        if (!subscriber_list_is_empty(&n->list))
+            visit(context, filter_of(&text, n, BYTES("")), n->list.count);
+        if (many != NULL)
+            visit(context, filter_of(&text, n, BYTES("#")), many->count);
+    }
+}
+
 /* ----------------------------------------------------------------------------------- check ---- */
 
 static size_t exact_check(const struct index *ix)
@@ -502,38 +587,13 @@ static size_t wild_node_check(const struct index *ix, const struct wild_node *n)
     return subscribers;
 }
 
-/* Children in turn, '+' last; NULL: no more. */
-static struct wild_node *next_child(const struct wild_node *n, size_t *cursor)
-{
-    if (*cursor == SIZE_MAX)
-        return NULL;
-    struct wild_node *child = wild_of(key_set_next(&n->children, cursor));
-    if (child == NULL) {
-        *cursor = SIZE_MAX;
-        child = plus_of(n);
-    }
-    return child;
-}
-
 static size_t wild_check(const struct index *ix)
 {
-    size_t cursors[TOPIC_LEVELS_MAX + 1] = { 0 };
-    size_t subscribers = wild_node_check(ix, ix->wild);
-    unsigned depth = 0;
-    for (const struct wild_node *n = ix->wild;;) {
-        const struct wild_node *child = next_child(n, &cursors[depth]);
-        if (child != NULL) {
-            assert(child->parent == n && depth < TOPIC_LEVELS_MAX);
-            subscribers += wild_node_check(ix, child);
-            cursors[++depth] = 0;
-            n = child;
-        } else if (depth > 0) {
-            n = n->parent;
-            depth--;
-        } else {
-            return subscribers;
-        }
-    }
+    struct wild_walk walk = { .node = ix->wild };
+    size_t subscribers = 0;
+    for (const struct wild_node *n = ix->wild; n != NULL; n = wild_walk_next(&walk))
+        subscribers += wild_node_check(ix, n);
+    return subscribers;
 }
 
 size_t index_check(const struct index *ix)

@@ -43,5 +43,10 @@ struct bytes index_exact_filter(struct index_spot spot);
 
 void index_match(const struct index *ix, struct bytes topic, struct match_sink *sink);
 
+/* As router_walk; a writer's turn. */
+void index_walk(const struct index *ix,
+                void (*visit)(void *context, struct bytes filter, size_t subscribers),
+                void *context);
+
 /* Walks everything; asserts.  Returns the number of subscribers. */
 size_t index_check(const struct index *ix);

@@ -202,6 +202,15 @@ size_t router_subscription_count(const struct router *r)
     return atomic_load_explicit(&r->subscription_count, memory_order_relaxed);
 }
 
+void router_walk(const struct router *r,
+                 void (*visit)(void *context, struct bytes filter, size_t subscribers),
+                 void *context)
+{
+    lock(r);
+    index_walk(&r->index, visit, context);
+    unlock(r);
+}
+
 /* --------------------------------------------------------------------- shared subscriptions ----
  */
 

@@ -39,13 +39,21 @@ struct subscriber router_subscription_subscriber(const struct subscription *s);
 
 /* Calls sink->match once per matching subscription, in subscription order within a filter.
  * topic is a valid Topic Name.  A filter that starts with a wildcard does not match a name that
- * starts with '$' [MQTT-4.7.2-1].  Work is bounded by the nodes that match a prefix of the topic. */
+ * starts with '$' [MQTT-4.7.2-1].  Work is bounded by the nodes that match a prefix of the
+ * topic. */
 struct match_sink {
     void (*match)(struct match_sink *sink, struct subscriber who);
 };
 void router_match(const struct router *r, struct bytes topic, struct match_sink *sink);
 
 size_t router_subscription_count(const struct router *r);
+
+/* Calls visit for each filter, in no order, with the number of its subscribers; a group is one.
+ * filter is good during the call.  Nobody can subscribe or unsubscribe meanwhile, visit neither:
+ * it had better be quick.  Needs 64 KiB of stack, and no reader's place in the grace period. */
+void router_walk(const struct router *r,
+                 void (*visit)(void *context, struct bytes filter, size_t subscribers),
+                 void *context);
 
 /* Shared Subscriptions: which groups exist (section 4.8.2).
  *

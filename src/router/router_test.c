@@ -379,6 +379,160 @@ static void create_survives_lack_of_memory(void **state)
     grace_destroy(g);
 }
 
+/* ------------------------------------------------------------------------------------- walk ----
+ */
+
+struct tree { /* what a walk told, as "FILTER (N)" */
+    char lines[16][TOPIC_LEVELS_MAX * 2 + 16];
+    size_t count;
+};
+
+static void note_filter(void *context, struct bytes filter, size_t subscribers)
+{
+    struct tree *t = context;
+    assert_true(t->count < 16);
+    snprintf(t->lines[t->count++], sizeof t->lines[0], "%.*s (%zu)", (int)filter.size,
+             (const char *)filter.data, subscribers);
+}
+
+static void expect_told(const struct tree *t, const char *line)
+{
+    size_t times = 0;
+    for (size_t i = 0; i < t->count; i++)
+        times += strcmp(t->lines[i], line) == 0;
+    assert_int_equal(times, 1);
+}
+
+static void walk_tells_each_filter_and_its_subscribers(void **state)
+{
+    static const struct {
+        const char *filter;
+        unsigned subscribers;
+        const char *line;
+    } rows[] = {
+        { "#", 1, "# (1)" },
+        { "+", 1, "+ (1)" },
+        { "/", 2, "/ (2)" },
+        { "/+", 1, "/+ (1)" }, /* the first level is empty */
+        { "+/", 1, "+/ (1)" }, /* the last one is */
+        { "/#", 1, "/# (1)" },
+        { "a//+", 1, "a//+ (1)" },
+        { "a/b", 3, "a/b (3)" },
+        { "a/+", 5, "a/+ (5)" },
+        { "a/#", 4, "a/# (4)" },
+        { "a/+/#", 1, "a/+/# (1)" },
+        { "a/+/c/d", 1, "a/+/c/d (1)" }, /* "a/+/c" has a node and no subscriber */
+        { "$SYS/#", 1, "$SYS/# (1)" },
+    };
+    struct world w = world_open();
+    struct subscription *all[64];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (unsigned n = 0; n < rows[i].subscribers; n++) {
+            all[count] = subscribe(&w, rows[i].filter, count + 1);
+            count++;
+        }
+    struct tree told = { 0 };
+    router_walk(w.router, note_filter, &told);
+    assert_int_equal(told.count, sizeof rows / sizeof rows[0]);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        expect_told(&told, rows[i].line);
+
+    while (count > 0)
+        router_unsubscribe(w.router, all[--count]);
+    told.count = 0;
+    router_walk(w.router, note_filter, &told);
+    assert_int_equal(told.count, 0);
+    world_close(&w);
+}
+
+static void walk_counts_a_group_once(void **state)
+{
+    struct world w = world_open();
+    struct share_options o = { BYTES("g"), BYTES("a/+"), 0 };
+    struct share *share;
+    bool is_new;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(router_share_join(w.router, &o, &share, &is_new), 0);
+    struct subscription *s = subscribe(&w, "a/+", 1);
+    struct tree told = { 0 };
+    router_walk(w.router, note_filter, &told);
+    assert_int_equal(told.count, 1);
+    expect_told(&told, "a/+ (2)");
+    router_unsubscribe(w.router, s);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(router_share_leave(w.router, share), i == 2);
+    world_close(&w);
+}
+
+static void walk_reaches_the_deepest_level(void **state)
+{
+    struct world w = world_open();
+    char filter[TOPIC_LEVELS_MAX * 2], line[sizeof filter + 16];
+    for (size_t i = 0; i < sizeof filter; i++)
+        filter[i] = i % 2 == 1 ? '/' : '+';
+    filter[sizeof filter - 1] = '\0';
+    struct subscription *s = subscribe(&w, filter, 1);
+    struct tree told = { 0 };
+    router_walk(w.router, note_filter, &told);
+    assert_int_equal(told.count, 1);
+    snprintf(line, sizeof line, "%s (1)", filter);
+    expect_told(&told, line);
+    router_unsubscribe(w.router, s);
+    world_close(&w);
+}
+
+/* Against the naive model: each filter once, and the numbers add up. */
+struct census {
+    const struct model *models;
+    struct test_topic seen[SUBSCRIPTIONS];
+    size_t seen_count, subscribers;
+};
+
+static void census_count(void *context, struct bytes filter, size_t subscribers)
+{
+    struct census *c = context;
+    size_t expected = 0;
+    for (size_t i = 0; i < SUBSCRIPTIONS; i++)
+        expected += c->models[i].subscription != NULL &&
+                    bytes_equal(test_topic_bytes(&c->models[i].filter), filter);
+    assert_true(expected > 0);
+    assert_int_equal(subscribers, expected);
+    for (size_t i = 0; i < c->seen_count; i++)
+        assert_false(bytes_equal(test_topic_bytes(&c->seen[i]), filter));
+    struct test_topic *seen = &c->seen[c->seen_count++];
+    seen->size = filter.size;
+    memcpy(seen->text, filter.data, filter.size);
+    c->subscribers += subscribers;
+}
+
+static void walk_agrees_with_the_naive_model(void **state)
+{
+    static struct model models[SUBSCRIPTIONS];
+    static struct census census;
+    struct world w = world_open();
+    uint64_t random = 9;
+    memset(models, 0, sizeof(models));
+    for (int step = 0; step < 4000; step++) {
+        uint32_t slot = next_random(&random) % SUBSCRIPTIONS;
+        if (models[slot].subscription == NULL)
+            model_subscribe(&w, &models[slot], slot, &random);
+        else
+            model_unsubscribe(&w, &models[slot]);
+        if (step % 16 == 0)
+            world_rest(&w);
+        if (step % 100 == 0) {
+            census = (struct census){ .models = models };
+            router_walk(w.router, census_count, &census);
+            assert_int_equal(census.subscribers, router_subscription_count(w.router));
+        }
+    }
+    for (size_t i = 0; i < SUBSCRIPTIONS; i++)
+        if (models[i].subscription != NULL)
+            model_unsubscribe(&w, &models[i]);
+    world_close(&w);
+}
+
 /* --------------------------------------------------------------------- shared subscriptions ----
  */
 
@@ -457,6 +611,10 @@ int main(void)
         cmocka_unit_test(many_subscribers_on_one_filter),
         cmocka_unit_test(subscribe_survives_lack_of_memory),
         cmocka_unit_test(create_survives_lack_of_memory),
+        cmocka_unit_test(walk_tells_each_filter_and_its_subscribers),
+        cmocka_unit_test(walk_counts_a_group_once),
+        cmocka_unit_test(walk_reaches_the_deepest_level),
+        cmocka_unit_test(walk_agrees_with_the_naive_model),
         cmocka_unit_test(share_exists_while_it_has_members),
         cmocka_unit_test(share_join_survives_lack_of_memory),
     };

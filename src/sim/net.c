@@ -477,6 +477,7 @@ static void close_listener(struct stream *stream)
 {
     struct sim_stream *held = container_of(stream, struct sim_stream, stream);
     struct sim_listener *listener = held->listener;
+    assert(list_is_empty(&held->in_poller));
     held->net->listeners[listener->index] = NULL;
     held->net->stream_count--;
     for (struct list *i; (i = list_pop_front(&listener->backlog)) != NULL;)
@@ -519,8 +520,7 @@ static void poller_destroy(struct poller *p)
 {
     if (p == NULL)
         return;
-    while (list_pop_front(&p->streams) != NULL) { /* an epoll instance forgets them, too */
-    }
+    assert(list_is_empty(&p->streams));
     p->net->poller_count--;
     memory_free(p);
 }
