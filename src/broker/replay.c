@@ -78,9 +78,8 @@ void replay_start(struct client *c, struct bytes filter, uint32_t options, uint3
         destroy(r);
 }
 
-bool replay_run(struct worker *w)
+void replay_run(struct worker *w)
 {
-    bool moved = false;
     struct list later;
     list_init(&later);
     for (struct list *l; (l = list_pop_front(&w->replays)) != NULL;) {
@@ -89,7 +88,6 @@ bool replay_run(struct worker *w)
             list_push_back(&later, &r->link);
             continue;
         }
-        moved = true;
         if (step(r))
             destroy(r);
         else
@@ -98,7 +96,14 @@ bool replay_run(struct worker *w)
     }
     while (!list_is_empty(&later))
         list_push_back(&w->replays, list_pop_front(&later));
-    return moved;
+}
+
+bool replay_is_ready(const struct worker *w)
+{
+    for (const struct list *l = w->replays.next; l != &w->replays; l = l->next)
+        if (room_of(container_of(l, struct replay, link)->client) > 0)
+            return true;
+    return false;
 }
 
 void replay_stop(struct client *c)

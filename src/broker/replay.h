@@ -13,6 +13,7 @@ struct worker;
 
 /* Starts the walk, and does the first step at once.  No memory: the Client gets none (logged). */
 void replay_start(struct client *c, struct bytes filter, uint32_t options, uint32_t id);
-bool replay_run(struct worker *w);  /* one bounded step of one walk; false: nothing to do now */
+void replay_run(struct worker *w);            /* one bounded step of one walk that can go on */
+bool replay_is_ready(const struct worker *w); /* can any walk go on? */
 void replay_stop(struct client *c); /* the Session ends */
 void replay_stop_all(struct worker *w);

@@ -469,7 +469,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
 
     int64_t letters = read_mail(w);
     w->next_job_ns = run_jobs(w);
-    bool walks = replay_run(w);
+    replay_run(w);
     on_events(w, events, count);
     bool timers_done = run_timers(w);
     ease_back_pressure(w);
@@ -479,6 +479,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     post_letters(w); /* a connection that broke has had its Will sent */
     atomic_fetch_add(&w->server->read_letters, letters);
     destroy_closed(w);
+    bool walks = replay_is_ready(w); /* acknowledgements and flushes may have made room */
     w->has_work = walks || stops || !timers_done || w->unread != NULL ||
                   !list_is_empty(&w->dirty) || !list_is_empty(&w->closed);
     atomic_fetch_add_explicit(&w->turns, 1, memory_order_relaxed);

@@ -50,8 +50,8 @@ static const char help[] =
     "  -h, --help              this text\n"
     "      --version           the version\n"
     "\n"
-    "Signals: HUP reads the configuration again, RTMIN opens the\n"
-    "log file anew, INT and TERM stop gracefully; the second one stops at once.\n";
+    "Signals: HUP reads the configuration again, RTMIN opens the log file anew, USR2 prints the\n"
+    "subscriptions, INT and TERM stop gracefully; the second one stops at once.\n";
 
 /* ------------------------------------------------------------------------------- arguments ---- */
 
@@ -218,6 +218,32 @@ static void reload(struct control *c)
     }
 }
 
+/* What is to be printed, as long as there is memory for it. */
+struct printout {
+    struct buffer text;
+    int result;
+};
+
+static void put_filter(void *printout, struct bytes filter, size_t subscribers)
+{
+    struct printout *p = printout;
+    if (p->result == 0)
+        p->result = buffer_printf(&p->text, "%s (%zu)\n", LOG_TEXT(filter), subscribers);
+}
+
+/* Printed after the walk: whoever reads slowly must not keep Clients from subscribing. */
+static void print_subscriptions(struct control *c)
+{
+    struct printout p = { 0 };
+    router_walk(c->server->router, put_filter, &p);
+    if (p.result != 0)
+        log_line(c->log, LOG_TYPE_ERROR, "Error: Out of memory printing the subscriptions.");
+    else if (!process_print(buffer_bytes(&p.text)))
+        log_line(c->log, LOG_TYPE_WARNING,
+                 "Warning: Nobody reads stdout; not all subscriptions were printed.");
+    buffer_fini(&p.text);
+}
+
 /* Waits for signals and for the supervisor's rhythm, until the server has stopped. */
 static void control_loop(struct control *c, const sigset_t *signals)
 {
@@ -241,6 +267,8 @@ static void control_loop(struct control *c, const sigset_t *signals)
         } else if (number == SIGUSR1) {
             log_line(c->log, LOG_TYPE_INFORMATION,
                      "SIGUSR1: nothing to save, the broker keeps everything in memory.");
+        } else if (number == SIGUSR2) {
+            print_subscriptions(c);
         } else if (number == SIGRTMIN) {
             (void)log_sink_reopen(c->sink); /* else it stays open as it is */
         } else if (number == SIGINT || number == SIGTERM) {
@@ -293,10 +321,10 @@ static void end(struct control *c)
 {
     if (c->server != NULL)
         server_join(c->server);
-    log_sink_stop(c->sink); /* it may publish to topics: before they go */
+    log_sink_stop(c->sink);
+    server_destroy(c->server); /* may log, and the log may go to topics: before they go */
     sys_topics_destroy(c->topics);
     debug_tap_destroy(c->tap);
-    server_destroy(c->server);
     for (size_t i = 0; i < c->old_count; i++)
         config_destroy(c->old[i]);
     free(c->old);

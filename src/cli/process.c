@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { PATIENCE_MS = 1000 };
 
 int process_usable_cpus(void)
 {
@@ -39,6 +43,22 @@ void process_raise_descriptor_limit(void)
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit); /* else it stays what it is */
     }
+}
+
+/* A pipe that is ready takes PIPE_BUF bytes without waiting. */
+bool process_print(struct bytes text)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+    while (text.size > 0) {
+        if (poll(&out, 1, PATIENCE_MS) != 1 || (out.revents & POLLOUT) == 0)
+            return false;
+        size_t size = text.size < PIPE_BUF ? text.size : PIPE_BUF;
+        ssize_t written = write(STDOUT_FILENO, text.data, size);
+        if (written < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        text = bytes_after(text, written > 0 ? (size_t)written : 0);
+    }
+    return true;
 }
 
 int process_daemonise(void)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include <signal.h>
+#include <stdbool.h>
 
 int process_usable_cpus(void); /* at least 1 */
 
@@ -11,6 +12,10 @@ int process_usable_cpus(void); /* at least 1 */
 void process_block_signals(sigset_t *signals);
 
 void process_raise_descriptor_limit(void); /* to what the system allows */
+
+/* Writes to stdout, and gives up when it takes nothing for a second: the caller has other signals
+ * to attend to.  False: not all was written. */
+bool process_print(struct bytes text);
 
 int process_daemonise(void);             /* 0, or -1 and errno */
 int process_write_pid(const char *path); /* decimal, without a newline; 0, or -1 and errno */

@@ -87,18 +87,22 @@ static int syslog_priority(enum log_type type)
     }
 }
 
-/* Puts text into a JSON string; it is UTF-8 without control characters already (log_escape), or our
- * own words. */
-static size_t put_json_string(char *out, size_t size, const char *text)
+enum { JSON_CHARACTER_MAX = 6 }; /* bytes that one of text may become: \u0009 */
+
+/* Puts text into a JSON string.  It is UTF-8 already: foreign text has been through log_escape. */
+static void put_json_string(char *out, size_t size, const char *text)
 {
     size_t used = 0;
-    for (; *text != '\0' && used + 3 < size; text++) {
+    for (; *text != '\0' && used + JSON_CHARACTER_MAX < size; text++) {
+        if ((unsigned char)*text < 0x20) {
+            used += (size_t)snprintf(out + used, size - used, "\\u%04x", (unsigned)*text);
+            continue;
+        }
         if (*text == '"' || *text == '\\')
             out[used++] = '\\';
         out[used++] = *text;
     }
     out[used] = '\0';
-    return used;
 }
 
 static size_t format_time(const struct log_sink_options *o, int64_t wall_ns, char *out, size_t size)
@@ -113,7 +117,7 @@ static size_t format_time(const struct log_sink_options *o, int64_t wall_ns, cha
 
 static size_t format_json(const struct line *l, char *out, size_t size)
 {
-    char text[2 * LINE_SIZE], when[64];
+    char text[JSON_CHARACTER_MAX * LINE_SIZE], when[64];
     time_t seconds = (time_t)(l->wall_ns / 1000000000);
     struct tm broken;
     gmtime_r(&seconds, &broken);

@@ -250,8 +250,9 @@ static int set_options(int fd, const struct listen_options *o, int family, const
     return 0;
 }
 
-static int open_listener(const struct addrinfo *address, const struct listen_options *o,
-                         struct stream **out, const char **error_text)
+/* A socket bound to the address, not listening yet: its descriptor, or a negative errno. */
+static int bind_socket(const struct addrinfo *address, const struct listen_options *o,
+                       const char **error_text)
 {
     *error_text = "socket";
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -260,10 +261,22 @@ static int open_listener(const struct addrinfo *address, const struct listen_opt
     int result = set_options(fd, o, address->ai_family, error_text);
     if (result == 0 && (*error_text = "bind", bind(fd, address->ai_addr, address->ai_addrlen)) != 0)
         result = -errno;
-    if (result == 0 && (*error_text = "listen", listen(fd, LISTEN_BACKLOG)) != 0)
-        result = -errno;
+    if (result == 0)
+        return fd;
+    (void)close(fd); /* nobody was connected */
+    return result;
+}
+
+static int open_listener(const struct addrinfo *address, const struct listen_options *o,
+                         struct stream **out, const char **error_text)
+{
+    int fd = bind_socket(address, o, error_text);
+    if (fd < 0)
+        return fd;
+    int result = listen(fd, LISTEN_BACKLOG) == 0 ? 0 : -errno;
     struct tcp_stream *s = result == 0 ? stream_of(fd) : NULL;
     if (s == NULL) {
+        *error_text = "listen";
         (void)close(fd); /* nobody was connected */
         return result != 0 ? result : -ENOMEM;
     }
@@ -281,17 +294,18 @@ static bool is_passable(int error)
     return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
 }
 
-/* Two sockets on one port would share its connections: so ask first whether it is free. */
+/* Two sockets on one port would share its connections: so ask first whether it is free.  Only by
+ * binding: if the probe listened, a client could connect to it, and lose the connection. */
 static int check_unused(const struct addrinfo *address, const struct listen_options *o,
                         const char **error_text)
 {
     struct listen_options alone = *o;
-    struct stream *probe;
     alone.shared = false;
-    int result = open_listener(address, &alone, &probe, error_text);
-    if (result == 0)
-        probe->ops->close(probe);
-    return is_passable(result) ? 0 : result;
+    int fd = bind_socket(address, &alone, error_text);
+    if (fd < 0)
+        return is_passable(fd) ? 0 : fd;
+    (void)close(fd); /* it was only a question */
+    return 0;
 }
 
 static int network_listen(const struct network *network, const struct listen_options *o,

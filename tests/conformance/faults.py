@@ -903,6 +903,20 @@ def storms_of_signals_disturb_nobody(t):
 
 
 @fault('F10', config=None)
+def a_signal_prints_the_subscriptions(t):
+    broker = t.start_broker()
+    for number in range(3):
+        c = t.connect(str(number), broker=broker)
+        c.subscribe(('tree/+/#', 1), ('$share/group/tree/+', 0), (f'tree/{number}\n\x1b', 0), ('tree', 0))
+    c.unsubscribe('tree')
+    broker.signal(signal.SIGUSR2)
+    broker.wait_for_log('tree (2)\n')
+    for line in ('tree/+/# (3)', 'tree/+ (1)', *(f'tree/{number}\\x0a\\x1b (1)' for number in range(3))):
+        broker.wait_for_log(line + '\n')
+    t.expect_others_served(broker)
+
+
+@fault('F10', config=None)
 def peers_that_vanish_while_written_to_disturb_nobody(t):
     broker = t.start_broker()
     pub = t.connect('pub', broker=broker)
