@@ -75,7 +75,7 @@ missing_packages()
     local installed package
     # dpkg-query fails when it does not know one of the names: then that one is missing.
     installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
-    for package in "$@"; do
+    for package in $(printf '%s\n' "$@" | sort -u); do
         grep -qx "installed $package" <<<"$installed" || printf '%s ' "$package"
     done
 }

@@ -278,6 +278,10 @@ bool client_unsubscribe(struct client *c, struct bytes filter)
     struct client_subscription *s = client_find_subscription(c, filter);
     if (s == NULL)
         return false;
+    if (s->share != NULL) {
+        session_adopt(c->session, router_share_handle(s->share));
+        c->has_left_group = true;
+    }
     client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
     map_remove(&c->subscriptions, s);
     memory_free(s);

@@ -34,6 +34,7 @@ struct client {
     struct bytes username;   /* owned; data NULL: none */
     uint64_t publisher_hash; /* of client_id */
     struct session *session;
+    bool has_left_group; /* once: handovers may still be on their way */
     struct delivery_sink sink;
     struct connection *connection; /* NULL: not connected */
     struct map subscriptions;      /* struct client_subscription, by filter */

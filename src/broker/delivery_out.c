@@ -180,7 +180,8 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
 
     if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, m->topic)) {
         client_on_drop(c, DROP_NOT_AUTHORIZED);
-    } else if (qos == 0 && c->connection != NULL && many_ids == NULL) {
+    } else if (qos == 0 && c->connection != NULL && many_ids == NULL &&
+               !session_has_queued_qos0(c->session)) {
         deliver_now(c, p, retain, id);
     } else {
         struct message *kept = publication_keep(p);

@@ -307,11 +307,24 @@ void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t t
 
 /* -------------------------------------------------------------------------------- by note ----- */
 
+static bool is_member(const struct client *c, uint64_t group)
+{
+    size_t cursor = 0;
+    for (const struct client_subscription *s;
+         (s = map_next(&c->subscriptions, &cursor)) != NULL;)
+        if (s->share != NULL && router_share_handle(s->share) == group)
+            return true;
+    return false;
+}
+
 /* A member that has gone meanwhile gives its message back; one that is offline, too, because its
- * session returns what it cannot start. */
+ * session returns what it cannot start.  From one that has unsubscribed the group takes nothing
+ * back: it is the Client's own. */
 void shares_on_handover(struct worker *w, struct note *n)
 {
     struct client *c = worker_find_client(w, n->handle);
+    if (c != NULL && c->has_left_group && !is_member(c, n->handover.group))
+        n->handover.group = n->handover.ticket = 0;
     if (c != NULL && (c->connection != NULL || n->handover.ticket == 0))
         client_deliver_handover(c, n);
     else if (n->handover.ticket != 0)
@@ -339,6 +352,6 @@ void shares_on_note(struct worker *w, struct note *n)
         settle_at_home(w, n->kind, n->handle, n->settle.member, n->settle.ticket);
         break;
     default:
-        assert(!"a note for a group");
+        assert(false && "a note for a group");
     }
 }

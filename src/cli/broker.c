@@ -6,6 +6,7 @@
  *     arguments -> configuration -> privileges, log -> server: listen, start -> signals -> stop */
 #include "admin/debug_tap.h"
 #include "admin/sys_topics.h"
+#include "base/buffer.h"
 #include "broker/server.h"
 #include "broker/worker.h"
 #include "cli/commands.h"

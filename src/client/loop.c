@@ -156,6 +156,10 @@ static int lookup(const char *host, uint16_t port, int family, struct addrinfo *
     struct addrinfo hints = { .ai_family = family, .ai_socktype = SOCK_STREAM };
     (void)snprintf(service, sizeof service, "%u", (unsigned)port);
     int code = getaddrinfo(host, service, &hints, out);
+    if (code != 0 && strcmp(host, "localhost") == 0) { /* a machine without /etc/hosts */
+        hints.ai_flags = AI_NUMERICHOST;
+        code = getaddrinfo(family == AF_INET6 ? "::1" : "127.0.0.1", service, &hints, out);
+    }
     return code == 0 ? 0 : lookup_failure(code);
 }
 

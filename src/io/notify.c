@@ -30,7 +30,7 @@ int64_t notify_watchdog_ns(void)
 {
     const char *text = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
     long long us = text == NULL ? 0 : strtoll(text, NULL, 10);
-    if (us <= 0 || (pid != NULL && strtoll(pid, NULL, 10) != getpid()))
+    if (us <= 0 || us > INT64_MAX / 1000 || (pid != NULL && strtoll(pid, NULL, 10) != getpid()))
         return INT64_MAX;
     return us * 1000 / 2;
 }

@@ -49,6 +49,7 @@ int queue_push(struct queue *q, const struct delivery *d)
     *queue_at(q, q->count - 1) = *d;
     queue_at(q, q->count - 1)->state = DELIVERY_WAITS;
     q->bytes += delivery_size(d);
+    q->qos0_count += d->qos == 0;
     return 0;
 }
 
@@ -64,6 +65,7 @@ void queue_pop(struct queue *q, struct delivery *out)
     q->count--;
     assert(q->bytes >= delivery_size(out));
     q->bytes -= delivery_size(out);
+    q->qos0_count -= out->qos == 0;
 }
 
 void queue_unpop(struct queue *q, const struct delivery *d)
@@ -73,6 +75,7 @@ void queue_unpop(struct queue *q, const struct delivery *d)
     q->count++;
     q->ring[q->head] = *d;
     q->bytes += delivery_size(d);
+    q->qos0_count += d->qos == 0;
 }
 
 void queue_trim(struct queue *q)
@@ -85,10 +88,12 @@ void queue_trim(struct queue *q)
 
 void queue_check(const struct queue *q)
 {
-    size_t bytes = 0;
+    size_t bytes = 0, qos0_count = 0;
     for (size_t i = 0; i < q->count; i++) {
         assert(queue_at(q, i)->state == DELIVERY_WAITS);
         bytes += delivery_size(queue_at(q, i));
+        qos0_count += queue_at(q, i)->qos == 0;
     }
     assert(bytes == q->bytes && q->count <= q->capacity);
+    assert(qos0_count == q->qos0_count);
 }

@@ -10,6 +10,7 @@ struct queue {
     size_t head;     /* index of the oldest */
     size_t count;
     size_t bytes; /* of their messages */
+    size_t qos0_count;
 };
 
 void queue_init(struct queue *q);

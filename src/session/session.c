@@ -216,12 +216,29 @@ void session_detach(struct session *s)
     return_to_groups(s);
 }
 
+void session_adopt(struct session *s, uint64_t group)
+{
+    for (size_t i = 0; i < s->queue.count; i++) {
+        struct delivery *d = queue_at(&s->queue, i);
+        if (d->group == group)
+            d->group = d->ticket = 0;
+    }
+    for (struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
+        if (d->group == group)
+            d->group = d->ticket = 0;
+}
+
 bool session_is_attached(const struct session *s)
 {
     return s->is_attached;
 }
 
 /* ------------------------------------------------------------------------------ queueing ------ */
+
+bool session_has_queued_qos0(const struct session *s)
+{
+    return s->queue.qos0_count > 0;
+}
 
 bool session_is_full(const struct session *s, size_t message_size)
 {
@@ -263,7 +280,8 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
         drop(s, d, DROP_NO_MEMORY);
 }
 
-/* QoS 0 has an order of its own and no need to wait behind the others. */
+/* QoS 0 has an order of its own and no need to wait behind the others; but what was queued while the
+ * Client was away goes first [MQTT-4.6.0-5]. */
 static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
 {
     if (!s->is_attached && s->options.queue_qos0) {
@@ -272,6 +290,9 @@ static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
         drop(s, d, DROP_OFFLINE);
     } else if (s->sink->is_flooded(s->sink)) {
         drop(s, d, DROP_SLOW);
+    } else if (session_has_queued_qos0(s)) {
+        enqueue(s, d, now_ns);
+        session_pump(s, now_ns);
     } else {
         (void)send_first_time(s, d); /* cannot fail for QoS 0 */
     }

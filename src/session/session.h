@@ -63,6 +63,11 @@ void session_attach(struct session *s, uint16_t receive_max);
 
 /* It ended.  Deliveries from groups that were not started are returned. */
 void session_detach(struct session *s);
+
+/* The Client has left this group, which forgets what it gave: from now on it is the Client's own,
+ * started or not [MQTT-3.10.4-3]. */
+void session_adopt(struct session *s, uint64_t group);
+
 bool session_is_attached(const struct session *s);
 
 /* Sends what may be sent now: after attach, and when congestion has ended. */
@@ -70,6 +75,9 @@ void session_pump(struct session *s, int64_t now_ns);
 
 /* A message for the Client.  Takes over *d (its message and ids) whatever happens. */
 void session_deliver(struct session *s, struct delivery *d, int64_t now_ns);
+
+/* Do messages of QoS 0 wait, so that a new one may not be sent past them? */
+bool session_has_queued_qos0(const struct session *s);
 
 /* Is the queue at a limit, so that one more message would be dropped? */
 bool session_is_full(const struct session *s, size_t message_size);

@@ -7,7 +7,7 @@
 #include "mqtt/packet.h"
 #include "sim/judge.h"
 
-enum { FLOOD_MOST = 40, OUTS_AT_ONCE = 30, FILTERS_AT_ONCE = 3 };
+enum { FLOOD_MOST = 40, OUTS_AT_ONCE = 30, CLEARERS = 3, FILTERS_AT_ONCE = 3 };
 
 static struct sent *new_sent(struct actor *a, enum packet_type type, uint16_t packet_id)
 {
@@ -100,8 +100,9 @@ static struct sim_message *new_message(struct actor *a, bool is_will)
         m->has_expiry = true;
         m->expiry_s = 1 + dice_below(d, 20);
     }
+    /* One actor per topic: an empty payload does not say whose it is. */
     bool clears = m->retain && !m->has_expiry && !story_topics[m->topic].is_shared &&
-                  dice_permille(d, 250);
+                  m->topic % CLEARERS == a->index && dice_permille(d, 500);
     if (!clears)
         m->payload = story_payload(a->stage->arena, m, payload_size(d));
     return m;

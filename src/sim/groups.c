@@ -59,6 +59,16 @@ static void soften(struct sim_group *g, unsigned qos_least)
     }
 }
 
+static bool has_left(const struct sim_session *s, const struct sim_group *g)
+{
+    for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
+        const struct membership *ms = container_of(l, struct membership, in_session);
+        if (ms->group == g && !ms->is_member)
+            return true;
+    }
+    return false;
+}
+
 void groups_join(struct model *m, struct sim_session *s, unsigned filter)
 {
     struct sim_subscription *subscription = &s->subscriptions[filter];
@@ -70,6 +80,8 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
         if (ms->group == NULL)
             ms->group = new_group(m, filter);
         ms->is_member = true;
+        if (has_left(s, ms->group)) /* a message on its way to it finds another membership */
+            soften(ms->group, 0);
         ms->group->member_count++;
         list_init(&ms->in_session);
         list_init(&ms->in_group);
@@ -96,16 +108,6 @@ static void leave(struct membership *ms)
 void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
 {
     leave(s->subscriptions[filter].membership);
-}
-
-static bool has_left(const struct sim_session *s, const struct sim_group *g)
-{
-    for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
-        const struct membership *ms = container_of(l, struct membership, in_session);
-        if (ms->group == g && !ms->is_member)
-            return true;
-    }
-    return false;
 }
 
 /* What it has received and not acknowledged.  Who has left and come back has some of it from its
@@ -142,8 +144,8 @@ void groups_on_session_end(struct model *m, struct sim_session *s)
 }
 
 /* With some option that this member has had? */
-static bool fits(const struct model *m, const struct membership *ms, const struct expected *e,
-                 const struct publish *p, uint32_t id, enum version version)
+static bool fits(const struct membership *ms, const struct expected *e, const struct publish *p,
+                 uint32_t id, enum version version)
 {
     if (version == VERSION_5_0 &&
         (id >= 256 || (ms->ids_used[id / 64] >> id % 64 & 1) == 0))
@@ -160,20 +162,25 @@ static bool fits(const struct model *m, const struct membership *ms, const struc
     return false;
 }
 
-struct expected *groups_find(const struct model *m, const struct sim_session *s,
-                             const struct publish *p, const struct sim_message *message,
-                             uint32_t id, enum version version)
+struct expected *groups_find(const struct sim_session *s, const struct publish *p,
+                             const struct sim_message *message, uint32_t id, int64_t sent_ns,
+                             enum version version)
 {
+    struct expected *found = NULL;
     for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
         const struct membership *ms = container_of(l, struct membership, in_session);
         for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
             struct expected *e = container_of(k, struct expected, link);
-            if (e->message == message && e->state == EXPECTED_WAITS &&
-                fits(m, ms, e, p, id, version))
+            if (e->message != message || e->state != EXPECTED_WAITS ||
+                !fits(ms, e, p, id, version))
+                continue;
+            if (expected_fits_time(e, p, sent_ns))
                 return e;
+            if (found == NULL)
+                found = e;
         }
     }
-    return NULL;
+    return found;
 }
 
 /* The smallest packet that a member, or former one, takes; 0: no limit. */

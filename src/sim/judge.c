@@ -138,33 +138,37 @@ static void check_overtaken(struct model *m, struct conn *c, struct expected *ar
     }
 }
 
-/* Of several equal copies of QoS 0, the one that was sent on this connection. */
-static struct expected *find_own(const struct conn *c, const struct arrival *a)
+/* Of several equal copies (a message is published again when its acknowledgement was lost), the one
+ * that is neither too old nor, for QoS 0, of an earlier connection. */
+static struct expected *find_own(const struct model *m, const struct conn *c,
+                                 const struct arrival *a)
 {
     struct expected *found = NULL;
     for (struct list *l = c->session->expected.next; l != &c->session->expected; l = l->next) {
         struct expected *e = container_of(l, struct expected, link);
+        bool is_of_now = e->qos > 0 || e->online_on == c->number ||
+                         (e->online_on == 0 && m->config->queue_qos0_messages);
         if (!is_it(c, e, a))
             continue;
+        if (is_of_now && expected_fits_time(e, a->publish, a->sent_ns))
+            return e;
         if (found == NULL)
             found = e;
-        if (e->qos > 0 || e->online_on == c->number)
-            return e;
     }
     return found;
 }
 
 static struct expected *find_expected(struct model *m, struct conn *c, const struct arrival *a)
 {
-    struct expected *e = find_own(c, a);
+    struct expected *e = find_own(m, c, a);
     if (e != NULL) {
         check_overtaken(m, c, e, a->sent_ns);
         return e;
     }
     if (a->message == NULL || a->id_count > 1)
         return NULL;
-    return groups_find(m, c->session, a->publish, a->message, a->id_count == 1 ? a->ids[0] : 0,
-                       c->greeting.version);
+    return groups_find(c->session, a->publish, a->message, a->id_count == 1 ? a->ids[0] : 0,
+                       a->sent_ns, c->greeting.version);
 }
 
 /* A put-off walk may meet a Retained Message that was set after the SUBSCRIBE. */
@@ -182,14 +186,13 @@ static void check_expiry(struct model *m, struct conn *c, const struct expected 
         JUDGE_FAIL(m, c, "m%u had expired when it was sent", e->message->index);
     if (c->greeting.version != VERSION_5_0)
         return;
-    int64_t left_ns = e->expires_ns - a->sent_ns;
-    int64_t left_s = left_ns <= 0 ? 1 : (left_ns + SECOND_NS - 1) / SECOND_NS;
+    unsigned left_s = expected_expiry_s(e, a->sent_ns);
     if (has != (e->expires_ns != INT64_MAX))
         JUDGE_FAIL(m, c, "m%u %s a Message Expiry Interval", e->message->index,
                    has ? "came with" : "came without");
     else if (has && p->message_expiry_interval != left_s) /* [MQTT-3.3.2-6] */
         JUDGE_FAIL(m, c, "m%u came with a Message Expiry Interval of %u s, not %u s",
-                   e->message->index, p->message_expiry_interval, (unsigned)left_s);
+                   e->message->index, p->message_expiry_interval, left_s);
 }
 
 /* ----------------------------------------------------------------------------- once again ----- */
@@ -302,9 +305,11 @@ void judge_on_finished(struct conn *c, uint16_t packet_id)
 }
 
 /* The Session has ended while this was on its way, and its group may have given it to another. */
-static bool is_late_of_group(const struct conn *c, const struct arrival *a)
+static bool is_late_of_group(const struct conn *c, const struct expected *e,
+                             const struct arrival *a)
 {
-    return !c->session->is_alive && story_topics[a->topic].is_shared;
+    return !c->session->is_alive && story_topics[a->topic].is_shared &&
+           (e == NULL || e->group != NULL);
 }
 
 /* What may arrive though the model cannot say so beforehand. */
@@ -320,6 +325,25 @@ static struct expected *improvise(struct model *m, const struct arrival *a, stru
     if (taken != NULL && p->qos == 2) /* nobody else may get it [MQTT-4.8.2-5] */
         list_remove(&taken->link);
     return e;
+}
+
+/* Says also what would have been right, if anything. */
+static void fail_unexpected(struct model *m, struct conn *c, const struct arrival *a)
+{
+    const struct publish *p = a->publish;
+    const struct expected *e = NULL;
+    for (struct list *l = c->session->expected.next; l != &c->session->expected; l = l->next) {
+        const struct expected *other = container_of(l, struct expected, link);
+        if (is_same_message(other, a) && (e == NULL || e->qos != p->qos))
+            e = other;
+    }
+    JUDGE_FAIL(m, c, "m%u (%s, QoS %u%s, packet id %u, %zu ids) was not expected, or not once more%s",
+               a->message == NULL ? 0 : a->message->index, story_topics[a->topic].name, p->qos,
+               p->retain ? ", retain" : "", p->packet_id, a->id_count,
+               e == NULL               ? ""
+               : e->qos != p->qos      ? "; expected with another QoS"
+               : e->retain == p->retain ? "; expected with other Subscription Identifiers"
+                                       : "; expected with another RETAIN flag");
 }
 
 static void judge_publish(struct model *m, struct conn *c, const struct publish *p)
@@ -341,14 +365,12 @@ static void judge_publish(struct model *m, struct conn *c, const struct publish 
         return;
     }
     struct expected *e = find_expected(m, c, &a);
-    if ((e == NULL && is_late_retained(m, &a)) || is_late_of_group(c, &a))
+    if ((e == NULL && is_late_retained(m, &a)) || is_late_of_group(c, e, &a))
         e = improvise(m, &a, e);
     if (e != NULL)
         receive_first(m, c, e, &a);
     else
-        JUDGE_FAIL(m, c, "m%u (%s, QoS %u%s, packet id %u) was not expected, or not once more",
-                   a.message == NULL ? 0 : a.message->index, story_topics[topic].name, p->qos,
-                   p->retain ? ", retain" : "", p->packet_id);
+        fail_unexpected(m, c, &a);
 }
 
 /* -------------------------------------------------------------------------------- answers ----- */

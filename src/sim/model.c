@@ -59,6 +59,20 @@ bool expected_may_be_lost(const struct model *m, const struct expected *e, uint3
            (max_packet_size > 0 && e->message->payload.size + HEAD_MOST > max_packet_size);
 }
 
+uint32_t expected_expiry_s(const struct expected *e, int64_t sent_ns)
+{
+    int64_t left_ns = e->expires_ns - sent_ns;
+    return left_ns <= 0 ? 1 : (uint32_t)((left_ns + SECOND_NS - 1) / SECOND_NS);
+}
+
+bool expected_fits_time(const struct expected *e, const struct publish *p, int64_t sent_ns)
+{
+    if (e->expires_ns <= sent_ns)
+        return false;
+    return !properties_have(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL) ||
+           p->properties.message_expiry_interval == expected_expiry_s(e, sent_ns);
+}
+
 static struct expected *new_expected(struct model *m, const struct sim_message *message,
                                      int64_t expires_ns)
 {

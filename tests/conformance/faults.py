@@ -814,7 +814,7 @@ def at_the_memory_limit_publishers_wait_and_others_are_served(t):
             sent += 1
     except TimeoutError:                        # the broker reads no more
         pass
-    assert 100 < sent < 400, sent
+    assert 100 < sent < 900, sent               # the kernel holds up to 37 MB of them
     other.expect_silence()
     t.connect('new', broker=broker).expect_silence()
     sub = t.connect('sub', broker=broker, clean_start=False)

@@ -1,0 +1,362 @@
+/* io/network_test.c: the network door on real sockets of the loopback device.
+ *
+ * Nothing here sleeps: a test waits in poller_wait, for what must come, and fails after PATIENCE.
+ */
+#include "io/network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PATIENCE_NS INT64_C(10000000000)
+
+static const struct network *const net = &network_real;
+
+/* ------------------------------------------------------------------------------- helpers ------ */
+
+/* A port that was free a moment ago. */
+static int free_port(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static struct listen_options local(int port)
+{
+    return (struct listen_options){
+        .host = "127.0.0.1", .port = port, .family = AF_UNSPEC, .nodelay = true
+    };
+}
+
+static struct stream *listen_on(int port)
+{
+    const char *text = NULL;
+    struct stream *out[4];
+    struct listen_options o = local(port);
+    assert_int_equal(net->listen(net, &o, out, 4, &text), 1);
+    return out[0];
+}
+
+static int dial(int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* What is told about the one stream that is watched; 0: nothing. */
+static unsigned wait_for(struct poller *p, const void *tag, int64_t timeout_ns)
+{
+    struct net_event events[4];
+    int count = net->poller_wait(p, events, 4, timeout_ns);
+    assert_true(count <= 1);
+    if (count == 0)
+        return 0;
+    assert_ptr_equal(events[0].tag, tag);
+    return events[0].ready;
+}
+
+struct world {
+    struct poller *poller;
+    struct stream *listener, *stream;
+    int port, peer; /* peer: the other end of stream */
+};
+
+static void world_open(struct world *w)
+{
+    w->poller = net->poller_create(net);
+    assert_non_null(w->poller);
+    w->port = free_port();
+    w->listener = listen_on(w->port);
+    w->peer = dial(w->port);
+    assert_int_equal(net->watch(w->poller, w->listener, NET_READ, w), 0);
+    assert_int_equal(wait_for(w->poller, w, PATIENCE_NS), NET_READ);
+    assert_int_equal(w->listener->ops->accept(w->listener, &w->stream), 0);
+    net->unwatch(w->poller, w->listener);
+}
+
+static void world_close(struct world *w)
+{
+    net->unwatch(w->poller, w->stream); /* fine if it was not watched */
+    w->stream->ops->close(w->stream);
+    w->listener->ops->close(w->listener);
+    net->poller_destroy(w->poller);
+    if (w->peer >= 0)
+        close(w->peer);
+}
+
+static ssize_t send_text(struct stream *s, const char *text)
+{
+    struct iovec part = { (void *)text, strlen(text) };
+    return s->ops->send(s, &part, 1);
+}
+
+/* -------------------------------------------------------------------------------- streams ----- */
+
+static void test_bytes_both_ways(void **state)
+{
+    struct world w;
+    char got[16] = "";
+    world_open(&w);
+    assert_int_equal(w.stream->ops->recv(w.stream, got, sizeof got), -EAGAIN);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_READ, &w), 0);
+    assert_int_equal(wait_for(w.poller, &w, 0), 0);
+
+    assert_int_equal(write(w.peer, "ping", 4), 4);
+    assert_int_equal(wait_for(w.poller, &w, PATIENCE_NS), NET_READ);
+    assert_int_equal(wait_for(w.poller, &w, 0), NET_READ); /* level triggered */
+    assert_int_equal(w.stream->ops->recv(w.stream, got, 2), 2);
+    assert_int_equal(wait_for(w.poller, &w, 0), NET_READ);
+    assert_int_equal(w.stream->ops->recv(w.stream, got + 2, 10), 2);
+    assert_string_equal(got, "ping");
+    assert_int_equal(wait_for(w.poller, &w, 0), 0);
+
+    char text[] = "pong";
+    struct iovec parts[] = { { text, 2 }, { text, 0 }, { text + 2, 2 } };
+    assert_int_equal(w.stream->ops->send(w.stream, parts, 3), 4);
+    assert_int_equal(read(w.peer, got, sizeof got), 4);
+    assert_memory_equal(got, "pong", 4);
+    world_close(&w);
+}
+
+static void test_end_of_stream(void **state)
+{
+    struct world w;
+    char got[4];
+    world_open(&w);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_READ, &w), 0);
+    close(w.peer);
+    w.peer = -1;
+    assert_true((wait_for(w.poller, &w, PATIENCE_NS) & NET_READ) != 0);
+    assert_int_equal(w.stream->ops->recv(w.stream, got, sizeof got), 0);
+    (void)send_text(w.stream, "x"); /* is answered by a reset, and no signal kills us */
+    assert_true((wait_for(w.poller, &w, PATIENCE_NS) & (NET_HANGUP | NET_READ)) != 0);
+    for (int i = 0; i < 1000 && send_text(w.stream, "x") > 0; i++) {
+    }
+    assert_true(send_text(w.stream, "x") < 0);
+    world_close(&w);
+}
+
+/* A reset is told even to whoever watches for nothing. */
+static void test_hangup_is_always_told(void **state)
+{
+    struct world w;
+    struct linger at_once = { 1, 0 };
+    world_open(&w);
+    assert_int_equal(net->watch(w.poller, w.stream, 0, &w), 0);
+    assert_int_equal(setsockopt(w.peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(w.peer);
+    w.peer = -1;
+    assert_true((wait_for(w.poller, &w, PATIENCE_NS) & NET_HANGUP) != 0);
+    world_close(&w);
+}
+
+/* A peer that does not read: the socket fills, and tells when there is room again. */
+static void test_backlog(void **state)
+{
+    static char much[256 * 1024];
+    struct world w;
+    size_t sent = 0, received = 0;
+    struct iovec part = { much, sizeof much };
+    ssize_t now;
+    world_open(&w);
+    while ((now = w.stream->ops->send(w.stream, &part, 1)) > 0)
+        sent += (size_t)now;
+    assert_int_equal(now, -EAGAIN);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_READ | NET_WRITE, &w), 0);
+    assert_int_equal(wait_for(w.poller, &w, 0), 0);
+    while (received < sent) {
+        ssize_t got = read(w.peer, much, sizeof much);
+        assert_true(got > 0);
+        received += (size_t)got;
+    }
+    assert_int_equal(wait_for(w.poller, &w, PATIENCE_NS), NET_WRITE);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_READ, &w), 0); /* no longer interested */
+    assert_int_equal(wait_for(w.poller, &w, 0), 0);
+    world_close(&w);
+}
+
+static void test_names_of_peers(void **state)
+{
+    struct world w;
+    struct sockaddr_in own;
+    socklen_t size = sizeof own;
+    char expected[64];
+    world_open(&w);
+    assert_int_equal(getsockname(w.peer, (struct sockaddr *)&own, &size), 0);
+    snprintf(expected, sizeof expected, "127.0.0.1:%d", ntohs(own.sin_port));
+    assert_string_equal(w.stream->peer, expected);
+    assert_string_equal(w.listener->peer, "ipv4");
+    world_close(&w);
+}
+
+static void test_watch_can_change_the_tag(void **state)
+{
+    struct world w;
+    int other;
+    world_open(&w);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_WRITE, &w), 0);
+    assert_int_equal(wait_for(w.poller, &w, PATIENCE_NS), NET_WRITE);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_WRITE, &other), 0);
+    assert_int_equal(wait_for(w.poller, &other, PATIENCE_NS), NET_WRITE);
+    net->unwatch(w.poller, w.stream);
+    net->unwatch(w.poller, w.stream);
+    assert_int_equal(wait_for(w.poller, NULL, 0), 0);
+    world_close(&w);
+}
+
+/* --------------------------------------------------------------------------------- poller ----- */
+
+static void test_wake(void **state)
+{
+    struct poller *p = net->poller_create(net);
+    net->poller_wake(p);
+    net->poller_wake(p); /* twice is once */
+    assert_int_equal(wait_for(p, NULL, INT64_MAX), 0);
+    assert_int_equal(wait_for(p, NULL, 1), 0); /* rounded up; and silent again */
+    net->poller_destroy(p);
+    net->poller_destroy(NULL);
+}
+
+static void *wake(void *poller)
+{
+    net->poller_wake(poller);
+    return NULL;
+}
+
+static void test_wake_from_another_thread(void **state)
+{
+    struct poller *p = net->poller_create(net);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wake, p), 0);
+    assert_int_equal(wait_for(p, NULL, INT64_MAX), 0); /* comes back at all */
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    net->poller_destroy(p);
+}
+
+/* -------------------------------------------------------------------------------- listeners --- */
+
+static void close_all(struct stream **streams, int count)
+{
+    for (int i = 0; i < count; i++)
+        streams[i]->ops->close(streams[i]);
+}
+
+static void test_accept_when_nobody_is_there(void **state)
+{
+    struct stream *listener = listen_on(free_port()), *out = NULL;
+    assert_int_equal(listener->ops->accept(listener, &out), -EAGAIN);
+    assert_null(out);
+    close_all(&listener, 1);
+}
+
+static void test_port_in_use(void **state)
+{
+    int port = free_port();
+    const char *text = NULL;
+    struct stream *out[4];
+    struct listen_options shared = local(port);
+    shared.shared = shared.probe = true;
+    struct stream *first = listen_on(port);
+    assert_int_equal(net->listen(net, &shared, out, 4, &text), -EADDRINUSE);
+    assert_string_equal(text, "bind");
+    close_all(&first, 1);
+    assert_int_equal(net->listen(net, &shared, out, 4, &text), 1); /* now it is free */
+    close_all(out, 1);
+}
+
+/* Workers share a port among them; the probe sees that somebody else has it. */
+static void test_shared_port(void **state)
+{
+    struct listen_options o = local(free_port());
+    const char *text = NULL;
+    struct stream *out[3];
+    o.shared = true;
+    o.probe = true;
+    assert_int_equal(net->listen(net, &o, &out[0], 1, &text), 1);
+    o.probe = false;
+    assert_int_equal(net->listen(net, &o, &out[1], 1, &text), 1);
+    o.probe = true;
+    assert_int_equal(net->listen(net, &o, &out[2], 1, &text), -EADDRINUSE);
+    close_all(out, 2);
+}
+
+static void test_listen_fails(void **state)
+{
+    static const struct {
+        const char *host, *interface;
+        int error; /* 0: whatever it is */
+        const char *step;
+    } rows[] = {
+        { "192.0.2.1", NULL, -EADDRNOTAVAIL, "bind" }, /* nobody's address (RFC 5737) */
+        { "127.0.0.1", "no-such-device", 0, "bind to interface" },
+        { "no such host", NULL, -EADDRNOTAVAIL, NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct listen_options o = local(free_port());
+        const char *text = NULL;
+        struct stream *out[4];
+        o.host = rows[i].host;
+        o.interface = rows[i].interface;
+        int result = net->listen(net, &o, out, 4, &text);
+        assert_true(result < 0);
+        if (rows[i].error != 0)
+            assert_int_equal(result, rows[i].error);
+        assert_non_null(text);
+        if (rows[i].step != NULL)
+            assert_string_equal(text, rows[i].step);
+    }
+}
+
+/* Both families on one port: IPv6 sockets do not take IPv4's connections, so both can be there. */
+static void test_both_families(void **state)
+{
+    struct listen_options o = { .port = free_port(), .family = AF_UNSPEC };
+    const char *text = NULL;
+    struct stream *out[8];
+    int count = net->listen(net, &o, out, 8, &text);
+    assert_true(count == 1 || count == 2); /* 1: a machine without IPv6 */
+    for (int i = 0; i < count; i++)
+        assert_true(strcmp(out[i]->peer, "ipv4") == 0 || strcmp(out[i]->peer, "ipv6") == 0);
+    if (count == 2)
+        assert_string_not_equal(out[0]->peer, out[1]->peer);
+    close_all(out, count);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_both_ways),
+        cmocka_unit_test(test_end_of_stream),
+        cmocka_unit_test(test_hangup_is_always_told),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_names_of_peers),
+        cmocka_unit_test(test_watch_can_change_the_tag),
+        cmocka_unit_test(test_wake),
+        cmocka_unit_test(test_wake_from_another_thread),
+        cmocka_unit_test(test_accept_when_nobody_is_there),
+        cmocka_unit_test(test_port_in_use),
+        cmocka_unit_test(test_shared_port),
+        cmocka_unit_test(test_listen_fails),
+        cmocka_unit_test(test_both_families),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

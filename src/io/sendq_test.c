@@ -1,0 +1,219 @@
+/* io/sendq_test.c: random operations on a send queue, against a plain row of bytes. */
+#include "base/memory.h"
+#include "io/sendq.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum { STEPS = 30000, MODEL_SIZE = 4 * 1024 * 1024, PARTS_MAX = 64, LARGE = 40 * 1024 };
+
+struct world {
+    struct chunk_pool pool;
+    struct sendq q;
+    uint64_t random;
+    uint8_t *model; /* all bytes ever queued; start is what was sent of them */
+    size_t start, end;
+    uint8_t next; /* the next byte to queue */
+};
+
+static uint32_t next_random(struct world *w)
+{
+    w->random = w->random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(w->random >> 33);
+}
+
+static void world_open(struct world *w)
+{
+    *w = (struct world){ .random = 1, .model = memory_alloc(MODEL_SIZE) };
+    assert_non_null(w->model);
+    chunk_pool_init(&w->pool);
+    sendq_init(&w->q);
+}
+
+static void world_close(struct world *w)
+{
+    sendq_fini(&w->q, &w->pool);
+    assert_int_equal(w->q.size, 0);
+    chunk_pool_fini(&w->pool);
+    memory_free(w->model);
+}
+
+/* ---------------------------------------------------------------------------- operations ------ */
+
+static struct bytes make_bytes(struct world *w, size_t size)
+{
+    struct bytes made = { w->model + w->end, size };
+    for (size_t i = 0; i < size; i++)
+        w->model[w->end++] = w->next++;
+    return made;
+}
+
+static size_t random_size(struct world *w)
+{
+    switch (next_random(w) % 8) {
+    case 0:
+        return next_random(w) % LARGE;
+    case 1:
+        return 0;
+    default:
+        return next_random(w) % 300;
+    }
+}
+
+static void put(struct world *w, size_t size)
+{
+    uint8_t *room = sendq_reserve(&w->q, &w->pool, size);
+    assert_non_null(room);
+    struct bytes bytes = make_bytes(w, size);
+    if (size > 0)
+        memcpy(room, bytes.data, size);
+    sendq_commit(&w->q, size);
+}
+
+struct payload {
+    struct block block;
+    uint8_t bytes[];
+};
+
+static unsigned payloads; /* that exist */
+
+static void payload_destroy(struct block *b)
+{
+    payloads--;
+    memory_free(b);
+}
+
+static void refer(struct world *w, size_t size)
+{
+    struct payload *p = memory_alloc(sizeof *p + size);
+    assert_non_null(p);
+    block_init(&p->block, payload_destroy);
+    payloads++;
+    struct bytes bytes = make_bytes(w, size);
+    if (size > 0)
+        memcpy(p->bytes, bytes.data, size);
+    assert_int_equal(sendq_refer(&w->q, &p->block, bytes_of(p->bytes, size)), 0);
+    block_unref(&p->block); /* the queue has its own */
+}
+
+/* Looks at what is offered to a socket that takes `most` bytes. */
+static void take(struct world *w, size_t most)
+{
+    struct iovec parts[PARTS_MAX];
+    int count = sendq_parts(&w->q, parts, 1 + (int)(next_random(w) % PARTS_MAX));
+    size_t taken = 0;
+    for (int i = 0; i < count; i++) {
+        size_t size = parts[i].iov_len < most - taken ? parts[i].iov_len : most - taken;
+        assert_true(parts[i].iov_len > 0);
+        assert_memory_equal(parts[i].iov_base, w->model + w->start + taken, size);
+        taken += size;
+    }
+    assert_int_equal(count == 0, w->start == w->end);
+    sendq_sent(&w->q, &w->pool, taken);
+    w->start += taken;
+}
+
+static void check(struct world *w)
+{
+    sendq_check(&w->q);
+    assert_int_equal(w->q.size, w->end - w->start);
+    if (w->end > MODEL_SIZE - 2 * LARGE) { /* make room in the model */
+        memmove(w->model, w->model + w->start, w->end - w->start);
+        w->end -= w->start;
+        w->start = 0;
+    }
+}
+
+/* ---------------------------------------------------------------------------------- tests ----- */
+
+static void test_random(void **state)
+{
+    struct world w;
+    world_open(&w);
+    for (int i = 0; i < STEPS; i++) {
+        uint32_t what = next_random(&w) % 8;
+        if (what < 3)
+            put(&w, random_size(&w));
+        else if (what == 3)
+            refer(&w, random_size(&w));
+        else
+            take(&w, what == 4 ? SIZE_MAX : random_size(&w));
+        if (w.q.size > 1024 * 1024)
+            while (w.q.size > 0)
+                take(&w, SIZE_MAX);
+        check(&w);
+    }
+    world_close(&w);
+    assert_int_equal(payloads, 0);
+}
+
+/* Whatever is still queued goes with it, references, too. */
+static void test_fini_drops_all(void **state)
+{
+    struct world w;
+    world_open(&w);
+    put(&w, 100);
+    refer(&w, 5000);
+    refer(&w, 5000);
+    put(&w, LARGE);
+    take(&w, 3000);
+    check(&w);
+    world_close(&w);
+    assert_int_equal(payloads, 0);
+}
+
+/* An idle queue holds nothing, and chunks are used again. */
+static void test_chunks_go_back(void **state)
+{
+    struct world w;
+    world_open(&w);
+    for (int i = 0; i < 10; i++) {
+        put(&w, 1000);
+        assert_int_equal(w.pool.count, 0);
+        take(&w, SIZE_MAX);
+        assert_null(w.q.first);
+        assert_int_equal(w.pool.count, 1);
+    }
+    put(&w, LARGE); /* larger than a chunk: not for the pool */
+    take(&w, SIZE_MAX);
+    assert_int_equal(w.pool.count, 1);
+    world_close(&w);
+}
+
+static void test_no_memory(void **state)
+{
+    struct world w;
+    struct payload *p = memory_alloc_zero(sizeof *p + 1);
+    world_open(&w);
+    block_init(&p->block, payload_destroy);
+    payloads++;
+    put(&w, 10);
+    (void)memory_fail_at(1);
+    assert_int_equal(sendq_refer(&w.q, &p->block, bytes_of(p->bytes, 1)), -ENOMEM);
+    (void)memory_fail_at(1);
+    assert_null(sendq_reserve(&w.q, &w.pool, LARGE));
+    (void)memory_fail_at(0);
+    check(&w);
+    put(&w, 10); /* goes on as if nothing had been */
+    check(&w);
+    take(&w, SIZE_MAX);
+    block_unref(&p->block);
+    world_close(&w);
+    assert_int_equal(payloads, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_fini_drops_all),
+        cmocka_unit_test(test_chunks_go_back),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
