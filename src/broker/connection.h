@@ -94,6 +94,9 @@ void connection_on_timer(struct connection *c);
 /* Sends a packet (not PUBLISH).  Reason String and User Properties are left out when they would
  * make it too large for the Client [MQTT-3.1.2-24]. */
 void connection_send(struct connection *c, struct packet *p);
+/* PUBACK, PUBREC, PUBREL, PUBCOMP. */
+void connection_send_ack(struct connection *c, enum packet_type type, uint16_t packet_id,
+                         enum reason reason);
 
 struct sending {
     uint8_t qos;

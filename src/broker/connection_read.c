@@ -6,6 +6,7 @@
  * All connections of a worker read into one buffer; only an unfinished packet is kept, in a buffer
  * of the connection's own that grows with the bytes that really came, never with those a header
  * promised.  A large packet is read straight into that buffer. */
+#include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/on.h"
@@ -107,7 +108,7 @@ static void on_packet(struct connection *c, const struct frame *frame, struct by
 {
     struct bytes whole = { rest.data, frame->size };
     struct worker *w = c->worker;
-    struct packet p;
+    struct packet p UNINITIALIZED;
     enum reason why = REASON_SUCCESS;
 
     p.type = frame->type;

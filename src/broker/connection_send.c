@@ -3,6 +3,7 @@
  * Packets are encoded straight into the transmit queue and flushed at the end of the turn, so that
  * all packets of a turn share one system call; a queue that grows past a mark is flushed at once.
  */
+#include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include <errno.h>
@@ -31,15 +32,27 @@ static void tap(struct connection *c, const struct packet *p)
         t->on_packet(t, c, TAP_SENT, p);
 }
 
-/* Room for one packet.  Without memory the connection cannot go on: the Client would miss an
- * answer; it ends at the end of the turn, when no caller is in the middle of something. */
+static void make_dirty(struct connection *c)
+{
+    if (list_is_empty(&c->dirty_link))
+        list_push_back(&c->worker->dirty, &c->dirty_link);
+}
+
+/* The connection cannot go on: the Client would miss something.  It ends at the end of the turn,
+ * when no caller is in the middle of something. */
+static void give_up(struct connection *c)
+{
+    c->is_broken = true;
+    make_dirty(c); /* or nobody would look at it again */
+}
+
+/* Room for one packet. */
 static uint8_t *reserve(struct connection *c, size_t size)
 {
     uint8_t *room = sendq_reserve(&c->tx, &c->worker->chunks, size);
     if (room == NULL)
-        c->is_broken = true;
-    if (list_is_empty(&c->dirty_link))
-        list_push_back(&c->worker->dirty, &c->dirty_link);
+        give_up(c);
+    make_dirty(c);
     return room;
 }
 
@@ -121,6 +134,11 @@ void connection_send(struct connection *c, struct packet *p)
         strip(properties_of(p));
         size = packet_size(p, c->version);
     }
+    if (size > c->max_packet_size) { /* [MQTT-3.1.2-24] */
+        if (p->type != PACKET_DISCONNECT) /* it ends without a word then */
+            give_up(c);
+        return;
+    }
     uint8_t *room = reserve(c, size);
     if (room == NULL)
         return;
@@ -131,7 +149,21 @@ void connection_send(struct connection *c, struct packet *p)
     sent(c, p->type, before);
 }
 
+/* There are as many of these as messages, so the parts of a packet they do not have stay unwritten. */
+void connection_send_ack(struct connection *c, enum packet_type type, uint16_t packet_id,
+                         enum reason reason)
+{
+    struct packet p UNINITIALIZED;
+    p.type = type;
+    p.ack.packet_id = packet_id;
+    p.ack.reason = reason;
+    p.ack.properties.present = 0;
+    p.ack.properties.raw = (struct bytes){ 0 };
+    connection_send(c, &p);
+}
+
 /* ---------------------------------------------------------------------------------- PUBLISH --- */
+
 
 /* Several Subscription Identifiers and the message's own properties in one list, in the turn's
  * scratch memory.  False: no memory. */
@@ -216,8 +248,7 @@ static int enqueue(struct connection *c, struct publication *pub, const struct p
     sendq_commit(&c->tx, copies ? head + payload : head);
     if (copies || sendq_refer(&c->tx, &kept->block, view) == 0)
         return 0;
-    c->is_broken = true; /* half a packet is queued */
-    return -ENOMEM;
+    return -ENOMEM; /* half a packet is queued, which the caller knows */
 }
 
 static void tap_publish(struct connection *c, const struct publish *p)
@@ -231,11 +262,11 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
 {
     if (c->state == CONNECTION_CLOSED || c->is_broken)
         return true; /* as if lost on the wire */
-    struct publish p;
+    struct publish p UNINITIALIZED;
     bool is_new_alias;
     size_t before = c->tx.size;
     if (!prepare(c, pub->message, how, &p, &is_new_alias)) {
-        c->is_broken = true;
+        give_up(c);
         return true;
     }
     size_t head = publish_head_size(&p, c->version);
@@ -246,7 +277,7 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
         return false;
     }
     if (enqueue(c, pub, &p, head) != 0) {
-        c->is_broken = true;
+        give_up(c);
         return true;
     }
     if (c->worker->taps != NULL)

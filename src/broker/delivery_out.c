@@ -67,8 +67,7 @@ static enum drop send_publish(struct delivery_sink *sink, const struct delivery 
 
 static void send_pubrel(struct delivery_sink *sink, uint16_t packet_id)
 {
-    struct packet p = { .type = PACKET_PUBREL, .ack = { .packet_id = packet_id } };
-    connection_send(client_of(sink)->connection, &p);
+    connection_send_ack(client_of(sink)->connection, PACKET_PUBREL, packet_id, REASON_SUCCESS);
 }
 
 static bool is_congested(struct delivery_sink *sink)

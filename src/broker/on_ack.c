@@ -36,10 +36,9 @@ void on_pubrec(struct connection *c, const struct ack *p)
 
 void on_pubrel(struct connection *c, const struct ack *p)
 {
-    struct packet answer = { .type = PACKET_PUBCOMP, .ack.packet_id = p->packet_id };
-    if (!session_on_pubrel(c->client->session, p->packet_id))
-        answer.ack.reason = REASON_PACKET_IDENTIFIER_NOT_FOUND; /* [MQTT-4.3.3-11] */
-    connection_send(c, &answer);
+    bool known = session_on_pubrel(c->client->session, p->packet_id);
+    connection_send_ack(c, PACKET_PUBCOMP, p->packet_id, /* [MQTT-4.3.3-11] */
+                        known ? REASON_SUCCESS : REASON_PACKET_IDENTIFIER_NOT_FOUND);
 }
 
 void on_pubcomp(struct connection *c, const struct ack *p)

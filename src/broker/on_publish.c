@@ -17,10 +17,8 @@
  * [MQTT3-3.3.5-2]. */
 static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
-    struct packet p = { .type = qos == 1 ? PACKET_PUBACK : PACKET_PUBREC,
-                        .ack = { .packet_id = packet_id, .reason = reason } };
     if (qos > 0)
-        connection_send(c, &p);
+        connection_send_ack(c, qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, packet_id, reason);
 }
 
 /* Versions without reason codes can only say that all is well.  For what we may not take from this

@@ -7,6 +7,7 @@
  * A message for many sessions of one other worker is referred to once per letter run: the first
  * note carries the reference, the following ones say "the same". */
 #include "broker/publication.h"
+#include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/full_sessions.h"
@@ -235,6 +236,19 @@ static enum published retain(struct worker *w, struct publication *p)
                                : PUBLISHED_NO_MEMORY;
 }
 
+/* Only as many places for letters as there are workers. */
+static void route_init(struct route *r, struct worker *w, struct publication *p)
+{
+    r->worker = w;
+    r->publication = p;
+    r->matched = 0;
+    r->is_short_of_memory = false;
+    for (unsigned i = 0; i < w->server->worker_count; i++)
+        r->last_letters[i] = NULL;
+    r->merged = NULL;
+    r->merged_count = r->merged_capacity = 0;
+}
+
 enum published publication_route(struct worker *w, struct publication *p)
 {
     if (is_refused(w, p))
@@ -244,7 +258,8 @@ enum published publication_route(struct worker *w, struct publication *p)
         if (stored != PUBLISHED)
             return stored;
     }
-    struct route r = { .worker = w, .publication = p };
+    struct route r UNINITIALIZED;
+    route_init(&r, w, p);
     bool merges = !w->config->allow_duplicate_messages;
     r.sink.match = merges ? on_match_collect : on_match;
     router_match(w->server->router, p->message->topic, &r.sink);

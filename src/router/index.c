@@ -29,6 +29,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/memory.h"
+#include "base/uninitialized.h"
 #include "mqtt/topic.h"
 
 #include <assert.h>
@@ -362,16 +363,6 @@ void index_remove(struct index *ix, struct index_spot spot, uint32_t list_index)
 }
 
 /* ----------------------------------------------------------------------------------- match ---- */
-
-/* Release builds clear every local variable; 8 KiB per match would be dearer than the match. */
-#if defined(__has_attribute)
-#if __has_attribute(uninitialized)
-#define UNINITIALIZED __attribute__((uninitialized))
-#endif
-#endif
-#ifndef UNINITIALIZED
-#define UNINITIALIZED
-#endif
 
 /* The topic's levels, taken apart and hashed as far as the trie has asked for them. */
 struct topic_levels {

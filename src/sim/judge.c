@@ -9,6 +9,7 @@
 #include "sim/judge.h"
 #include "mqtt/property.h"
 #include "sim/groups.h"
+#include <stdio.h>
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -336,6 +337,7 @@ static void fail_unexpected(struct model *m, struct conn *c, const struct arriva
         const struct expected *other = container_of(l, struct expected, link);
         if (is_same_message(other, a) && (e == NULL || e->qos != p->qos))
             e = other;
+        if (is_same_message(other, a)) { fprintf(stderr, "EXP state %d qos %u ret %d soft %d replay %d ids %u:", other->state, other->qos, other->retain, other->is_soft, other->is_retained, other->id_count); for (int i = 0; i < other->id_count; i++) fprintf(stderr, " %u", other->ids[i]); fprintf(stderr, " GOT"); for (size_t i = 0; i < a->id_count; i++) fprintf(stderr, " %u", a->ids[i]); fprintf(stderr, "\n"); }
     }
     JUDGE_FAIL(m, c, "m%u (%s, QoS %u%s, packet id %u, %zu ids) was not expected, or not once more%s",
                a->message == NULL ? 0 : a->message->index, story_topics[a->topic].name, p->qos,
