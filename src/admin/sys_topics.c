@@ -269,6 +269,15 @@ static void run(struct server_job *job, struct worker *w)
         job->next_ns = t->next_figures_ns;
 }
 
+/* How often there may be something to do; 0: never. */
+static int64_t job_interval_ns(const struct config *config)
+{
+    bool has_lines = false;
+    for (size_t i = 0; i < config->log_dest_count; i++)
+        has_lines = has_lines || config->log_dest[i].kind == LOG_DEST_TOPIC;
+    return config->sys_interval_s > 0 || has_lines ? SECOND_NS : 0;
+}
+
 struct sys_topics *sys_topics_create(struct server *server)
 {
     const struct config *config = atomic_load(&server->config);
@@ -279,7 +288,7 @@ struct sys_topics *sys_topics_create(struct server *server)
     t->last_ns = server->started_ns;
     pthread_mutex_init(&t->lock, NULL);
     t->job.run = run;
-    t->job.interval_ns = config->sys_interval_s == 0 ? 0 : SECOND_NS;
+    t->job.interval_ns = job_interval_ns(config);
     server_add_job(server, &t->job);
     return t;
 }

@@ -8,8 +8,8 @@
 
 struct sys_topics;
 
-/* Registers the job with the server; nothing happens if the configuration says sys_interval 0.
- * NULL: no memory. */
+/* Registers the job with the server.  With sys_interval 0 it publishes log lines only.  NULL: no
+ * memory. */
 struct sys_topics *sys_topics_create(struct server *server);
 void sys_topics_destroy(struct sys_topics *t); /* after the workers have ended; NULL is fine */
 

@@ -269,8 +269,7 @@ void client_end_subscription(struct client *c, struct client_subscription *s, en
         return;
     }
     uint64_t group = router_share_handle(s->share);
-    bool is_last = router_share_leave(router, s->share);
-    shares_leave(c, group, why, is_last);
+    shares_leave(c, group, why, router_share_leave(router, s->share));
 }
 
 bool client_unsubscribe(struct client *c, struct bytes filter)

@@ -228,7 +228,7 @@ static bool prepare(struct connection *c, const struct message *m, const struct 
     return add_ids(c, m, how, &p->properties);
 }
 
-/* Encodes the head, and the payload by copy or by reference.  -ENOMEM: nothing is queued. */
+/* Encodes the head, and the payload by copy or by reference.  -ENOMEM: not all of it is queued. */
 static int enqueue(struct connection *c, struct publication *pub, const struct publish *p,
                    size_t head)
 {
@@ -246,9 +246,7 @@ static int enqueue(struct connection *c, struct publication *pub, const struct p
     if (copies && payload > 0)
         memcpy(room + head, view.data, payload);
     sendq_commit(&c->tx, copies ? head + payload : head);
-    if (copies || sendq_refer(&c->tx, &kept->block, view) == 0)
-        return 0;
-    return -ENOMEM; /* half a packet is queued, which the caller knows */
+    return copies ? 0 : sendq_refer(&c->tx, &kept->block, view);
 }
 
 static void tap_publish(struct connection *c, const struct publish *p)

@@ -61,6 +61,7 @@ struct fuzz_world {
     uint8_t *rings;
     unsigned listener_count;
     unsigned stream_count, poller_count; /* that the server holds */
+    uint64_t moved_bytes;                /* through all streams */
 
     struct config *configs[FUZZ_CONFIGS_MAX]; /* until the end: workers may still look at them */
     unsigned config_count;

@@ -19,7 +19,6 @@ enum note_kind {
     NOTE_HANDOFF,        /* a connection whose Session lives there */
     NOTE_SHARE_MEMBER,   /* to a group's home: a member joins or changes */
     NOTE_SHARE_LEAVE,    /* to the home: it is gone */
-    NOTE_SHARE_END,      /* to the home: the last one is gone */
     NOTE_SHARE_FINISH,   /* to the home: a handover is done with */
     NOTE_SHARE_RETURN,   /* to the home: a handover was not started */
     NOTE_SHARE_HANDOVER, /* from the home: a message for this member */
@@ -42,6 +41,7 @@ struct note {
         struct {
             uint64_t member;
             enum share_leave why;
+            size_t joined; /* it was the last of so many; 0: it was not */
         } leave;
         struct {
             uint64_t member, ticket;

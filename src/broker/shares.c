@@ -3,9 +3,10 @@
  *     publisher's worker --DELIVER--> home --HANDOVER--> member's worker
  *                                      ^------FINISH, RETURN, MEMBER, LEAVE-----'
  *
- * Who comes and goes is told to a home on this worker at once; what became of a handover always by
- * note.  A group is made by the first note that names it and ends with NOTE_SHARE_END, which
- * the worker sends that the router told "that was the last member". */
+ * Members speak to a home by notes only, to one on their own worker as well: all that one of them
+ * says comes in its order, and a session that says something in the middle of what it does is not
+ * met by the group's answer.  The last member to leave says how many there were; when as many have
+ * left, the group is over. */
 #include "broker/shares.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -18,7 +19,8 @@
 struct share_home {
     uint64_t handle; /* the key of worker->groups */
     struct share_group *group;
-    bool is_full; /* registered in server->full */
+    bool is_full;        /* registered in server->full */
+    size_t left, joined; /* members that have left, and how many will have; 0: not known yet */
 };
 
 static struct bytes handle_key(const void *home)
@@ -66,6 +68,7 @@ static struct share_home *need_home(struct worker *w, uint64_t handle)
         return h;
     h->handle = handle;
     h->is_full = false;
+    h->left = h->joined = 0;
     h->group = create_group(w);
     if (h->group != NULL && map_add(&w->groups, h) == 0)
         return h;
@@ -154,10 +157,9 @@ static void pump(struct worker *w, struct share_home *h)
     tell_fullness(w, h);
 }
 
-void shares_push(struct worker *w, uint64_t group, struct publication *p)
+static void push(struct worker *w, struct share_home *h, struct publication *p)
 {
-    struct share_home *h = need_home(w, group);
-    struct message *kept = h == NULL ? NULL : publication_keep(p);
+    struct message *kept = publication_keep(p);
     if (kept == NULL) {
         drop_in_group(w, DROP_NO_MEMORY, 1);
         return;
@@ -190,20 +192,40 @@ static void set_member_at_home(struct worker *w, uint64_t group,
         pump(w, h);
 }
 
-static void leave_at_home(struct worker *w, uint64_t group, uint64_t member, enum share_leave why)
+/* The group is in the index, so it has not ended; its first member's note may still be on its way. */
+void shares_push(struct worker *w, uint64_t group, struct publication *p)
 {
-    struct share_home *h = find_home(w, group);
+    struct share_home *h = need_home(w, group);
     if (h == NULL)
-        return;
-    share_group_leave(h->group, member, why);
-    pump(w, h);
+        drop_in_group(w, DROP_NO_MEMORY, 1);
+    else
+        push(w, h, p);
 }
 
-static void end_at_home(struct worker *w, uint64_t group)
+/* The match was a while ago: what is not there has ended. */
+void shares_on_deliver(struct worker *w, uint64_t group, struct publication *p)
 {
     struct share_home *h = find_home(w, group);
     if (h == NULL)
+        drop_in_group(w, DROP_SESSION_ENDED, 1);
+    else
+        push(w, h, p);
+}
+
+/* The last one to leave, as the router saw it, knows how many there were; its note may come before
+ * those of others. */
+static void leave_at_home(struct worker *w, const struct note *n)
+{
+    struct share_home *h = need_home(w, n->handle);
+    if (h == NULL)
         return;
+    h->left++;
+    h->joined += n->leave.joined;
+    share_group_leave(h->group, n->leave.member, n->leave.why);
+    if (h->left != h->joined) {
+        pump(w, h);
+        return;
+    }
     drop_in_group(w, DROP_SESSION_ENDED, share_group_waiting_count(h->group));
     end_home(w, h);
 }
@@ -230,7 +252,7 @@ void shares_check(const struct worker *w)
 
 /* ------------------------------------------------------------------------- from members' side - */
 
-/* A note to another worker that must not be lost.  Without memory it is: the group then counts a
+/* A note that must not be lost.  Without memory it is: the group then counts a
  * message as unfinished until its member leaves. */
 static struct note *tell(struct worker *w, uint64_t group, enum note_kind kind)
 {
@@ -239,11 +261,6 @@ static struct note *tell(struct worker *w, uint64_t group, enum note_kind kind)
         log_line(w->log, LOG_TYPE_ERROR,
                  "Error: Out of memory: a shared subscription is not told.");
     return n;
-}
-
-static bool is_home(const struct worker *w, uint64_t group)
-{
-    return handle_worker(group) == w->index;
 }
 
 void shares_set_member(struct client *c, uint64_t group, uint32_t options, uint32_t id)
@@ -256,35 +273,21 @@ void shares_set_member(struct client *c, uint64_t group, uint32_t options, uint3
         .window = client_window(c),
         .online = c->connection != NULL,
     };
-    if (is_home(w, group)) {
-        set_member_at_home(w, group, &o);
-        return;
-    }
     struct note *n = tell(w, group, NOTE_SHARE_MEMBER);
     if (n != NULL)
         n->member.options = o;
 }
 
-void shares_leave(struct client *c, uint64_t group, enum share_leave why, bool is_last)
+void shares_leave(struct client *c, uint64_t group, enum share_leave why, size_t joined)
 {
-    struct worker *w = c->worker;
-    struct note *n;
-    if (is_home(w, group)) {
-        leave_at_home(w, group, c->handle, why);
-        if (is_last)
-            end_at_home(w, group);
-        return;
-    }
-    if ((n = tell(w, group, NOTE_SHARE_LEAVE)) != NULL) {
+    struct note *n = tell(c->worker, group, NOTE_SHARE_LEAVE);
+    if (n != NULL) {
         n->leave.member = c->handle;
         n->leave.why = why;
+        n->leave.joined = joined;
     }
-    if (is_last)
-        (void)tell(w, group, NOTE_SHARE_END); /* says all by being there */
 }
 
-/* Always by note, to this worker as well: sessions say this in the middle of what they do, and the
- * group may have the next message for the very same session. */
 static void settle(struct worker *w, enum note_kind kind, uint64_t group, uint64_t member,
                    uint64_t ticket)
 {
@@ -342,10 +345,7 @@ void shares_on_note(struct worker *w, struct note *n)
         set_member_at_home(w, n->handle, &n->member.options);
         break;
     case NOTE_SHARE_LEAVE:
-        leave_at_home(w, n->handle, n->leave.member, n->leave.why);
-        break;
-    case NOTE_SHARE_END:
-        end_at_home(w, n->handle);
+        leave_at_home(w, n);
         break;
     case NOTE_SHARE_FINISH:
     case NOTE_SHARE_RETURN:

@@ -18,12 +18,13 @@ unsigned shares_home_for(const struct worker *w, struct bytes name, struct bytes
 
 /* From the member's side: tell the home, wherever it is. */
 void shares_set_member(struct client *c, uint64_t group, uint32_t options, uint32_t id);
-void shares_leave(struct client *c, uint64_t group, enum share_leave why, bool is_last);
+void shares_leave(struct client *c, uint64_t group, enum share_leave why, size_t joined);
 void shares_finish(struct worker *w, uint64_t group, uint64_t member, uint64_t ticket);
 void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t ticket);
 
 /* At home. */
-void shares_push(struct worker *w, uint64_t group, struct publication *p);
+void shares_push(struct worker *w, uint64_t group, struct publication *p); /* matched just now */
+void shares_on_deliver(struct worker *w, uint64_t group, struct publication *p); /* by note */
 void shares_on_handover(struct worker *w, struct note *n); /* at the member's worker */
 void shares_on_note(struct worker *w, struct note *n);     /* NOTE_SHARE_*, but HANDOVER */
 void shares_destroy_all(struct worker *w);

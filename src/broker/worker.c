@@ -213,7 +213,7 @@ static void on_deliver(struct worker *w, struct note *n, struct publication *p)
     }
     assert(p->is_counted);
     if ((n->deliver.options & SUBSCRIBER_GROUP) != 0) {
-        shares_push(w, n->handle, p);
+        shares_on_deliver(w, n->handle, p);
         return;
     }
     struct client *c = worker_find_client(w, n->handle);

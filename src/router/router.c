@@ -38,7 +38,7 @@ struct subscription {
 struct share {
     struct bytes key; /* "name/filter"; we own it */
     uint64_t handle;
-    size_t members;
+    size_t members, joined; /* now, and in all */
     struct subscription *entry;
 };
 
@@ -278,6 +278,7 @@ static int share_join_locked(struct router *r, const struct share_options *o, st
     if (s == NULL)
         return -ENOMEM;
     s->members++;
+    s->joined++;
     *out = s;
     *is_new = !is_known;
     return 0;
@@ -292,15 +293,15 @@ int router_share_join(struct router *r, const struct share_options *o, struct sh
     return result;
 }
 
-bool router_share_leave(struct router *r, struct share *s)
+size_t router_share_leave(struct router *r, struct share *s)
 {
     lock(r);
     assert(s->members > 0);
-    bool is_last = --s->members == 0;
-    if (is_last)
+    size_t joined = --s->members == 0 ? s->joined : 0;
+    if (joined > 0)
         share_destroy(r, s);
     unlock(r);
-    return is_last;
+    return joined;
 }
 
 uint64_t router_share_handle(const struct share *s)

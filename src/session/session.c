@@ -1,9 +1,9 @@
 /* session/session.c: queue and window.
  *
- * `unacked` counts what this Network Connection owes us an answer for, and never exceeds the window
- * (the smaller of the Client's Receive Maximum and our own limit).  After a reconnection the window
- * holds deliveries that this connection has not seen: `resend` is the first of them, and everything
- * newer than it is one, too.
+ * `unacked` counts what this Network Connection owes us an answer for.  No PUBLISH goes out once it
+ * has reached the window (the smaller of the Client's Receive Maximum and our own limit); a PUBREL
+ * always may.  After a reconnection there are deliveries in flight that this connection has not
+ * seen: `resend` is the first of them, and everything newer than it is one, too.
  *
  *      oldest                     newest
  *      [ 4  5  6 | 7  8  9 ]  <-  queue: a b c
@@ -263,13 +263,20 @@ void session_drop_expired(struct session *s, int64_t now_ns)
     }
 }
 
+/* Dropping others cannot help one that is larger than the whole queue. */
+static bool could_fit(const struct session *s, const struct delivery *d)
+{
+    size_t max = s->options.queued_bytes_max;
+    return max == 0 || delivery_size(d) <= max;
+}
+
 static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
 {
     if (session_is_full(s, delivery_size(d)))
         session_drop_expired(s, now_ns);
     while (session_is_full(s, delivery_size(d)) && !is_promised(s, d)) {
         struct delivery oldest;
-        if (s->options.policy != SESSION_DROP_OLDEST || s->queue.count == 0) {
+        if (s->options.policy != SESSION_DROP_OLDEST || !could_fit(s, d)) {
             drop(s, d, DROP_QUEUE_FULL);
             return;
         }

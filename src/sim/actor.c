@@ -253,6 +253,8 @@ static void on_connack(struct actor *a, const struct connack *p)
 {
     struct conn *c = a->conn;
     c->has_connack = true;
+    if (c->greeting.clean_start)
+        a->wants_new_session = false;
     unsigned kept = 0;
     for (unsigned i = 0; i < a->out_count; i++) /* a new Session knows nothing of the old ones */
         if (p->session_present || a->outs[i].first_on == c->number)

@@ -408,7 +408,6 @@ void actor_connect(struct actor *a)
 {
     a->conn = new_conn(a);
     a->conn->greeting = choose_greeting(a);
-    a->wants_new_session = false;
     if (a->conn->greeting.clean_start)
         a->out_count = 0;
     send_connect(a);

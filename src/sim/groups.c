@@ -101,8 +101,10 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
 static void leave(struct membership *ms)
 {
     ms->is_member = false;
-    if (--ms->group->member_count == 0)
-        list_remove(&ms->group->link); /* and what waited is dropped */
+    if (--ms->group->member_count > 0)
+        return;
+    list_remove(&ms->group->link);
+    soften(ms->group, 0); /* what waited is dropped; what somebody was given may still come */
 }
 
 void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
@@ -174,7 +176,7 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
             if (e->message != message || e->state != EXPECTED_WAITS ||
                 !fits(ms, e, p, id, version))
                 continue;
-            if (expected_fits_time(e, p, sent_ns))
+            if (expected_fits_time(e, p, sent_ns) && !e->is_soft)
                 return e;
             if (found == NULL)
                 found = e;

@@ -9,7 +9,6 @@
 #include "sim/judge.h"
 #include "mqtt/property.h"
 #include "sim/groups.h"
-#include <stdio.h>
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -139,19 +138,16 @@ static void check_overtaken(struct model *m, struct conn *c, struct expected *ar
     }
 }
 
-/* Of several equal copies (a message is published again when its acknowledgement was lost), the one
- * that is neither too old nor, for QoS 0, of an earlier connection. */
-static struct expected *find_own(const struct model *m, const struct conn *c,
-                                 const struct arrival *a)
+/* Of several equal copies (a message is published again when its acknowledgement was lost), the
+ * first that is not too old. */
+static struct expected *find_own(const struct conn *c, const struct arrival *a)
 {
     struct expected *found = NULL;
     for (struct list *l = c->session->expected.next; l != &c->session->expected; l = l->next) {
         struct expected *e = container_of(l, struct expected, link);
-        bool is_of_now = e->qos > 0 || e->online_on == c->number ||
-                         (e->online_on == 0 && m->config->queue_qos0_messages);
         if (!is_it(c, e, a))
             continue;
-        if (is_of_now && expected_fits_time(e, a->publish, a->sent_ns))
+        if (expected_fits_time(e, a->publish, a->sent_ns))
             return e;
         if (found == NULL)
             found = e;
@@ -161,7 +157,7 @@ static struct expected *find_own(const struct model *m, const struct conn *c,
 
 static struct expected *find_expected(struct model *m, struct conn *c, const struct arrival *a)
 {
-    struct expected *e = find_own(m, c, a);
+    struct expected *e = find_own(c, a);
     if (e != NULL) {
         check_overtaken(m, c, e, a->sent_ns);
         return e;
@@ -337,7 +333,6 @@ static void fail_unexpected(struct model *m, struct conn *c, const struct arriva
         const struct expected *other = container_of(l, struct expected, link);
         if (is_same_message(other, a) && (e == NULL || e->qos != p->qos))
             e = other;
-        if (is_same_message(other, a)) { fprintf(stderr, "EXP state %d qos %u ret %d soft %d replay %d ids %u:", other->state, other->qos, other->retain, other->is_soft, other->is_retained, other->id_count); for (int i = 0; i < other->id_count; i++) fprintf(stderr, " %u", other->ids[i]); fprintf(stderr, " GOT"); for (size_t i = 0; i < a->id_count; i++) fprintf(stderr, " %u", a->ids[i]); fprintf(stderr, "\n"); }
     }
     JUDGE_FAIL(m, c, "m%u (%s, QoS %u%s, packet id %u, %zu ids) was not expected, or not once more%s",
                a->message == NULL ? 0 : a->message->index, story_topics[a->topic].name, p->qos,

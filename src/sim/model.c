@@ -2,8 +2,8 @@
  *
  * Naive on purpose: every list is walked, every filter asked with topic_filter_matches.  What the
  * broker is free to do is marked soft; everything else is a duty.  Soft are: QoS 0 for a Session
- * that is away, and a Client's own Will or Retained Message under No Local, where the standard can
- * be read both ways. */
+ * that is away, and a Client's own Retained Message under No Local, where the standard can be read
+ * both ways. */
 #include "sim/model.h"
 #include "base/memory.h"
 #include "sim/actor.h"
@@ -84,10 +84,21 @@ static struct expected *new_expected(struct model *m, const struct sim_message *
     return e;
 }
 
+/* Was the same message expected before?  Then nobody can tell which of the two gets lost. */
+static bool has_elder(const struct sim_session *s, const struct expected *e)
+{
+    for (struct list *l = s->expected.next; l != &s->expected; l = l->next) {
+        const struct expected *other = container_of(l, struct expected, link);
+        if (other->message == e->message && other->taken_ns != e->taken_ns)
+            return true;
+    }
+    return false;
+}
+
 static void expect(struct sim_session *s, struct expected *e)
 {
     if (e->qos == 0) {
-        e->is_soft |= s->conn == NULL;
+        e->is_soft |= s->conn == NULL || has_elder(s, e);
         e->online_on = s->conn == NULL ? 0 : s->conn->number;
     }
     list_push_back(&s->expected, &e->link);
@@ -139,7 +150,6 @@ static size_t route_to_session(struct model *m, struct sim_session *s,
             e = new_expected(m, message, expires_ns);
             count++;
         }
-        e->is_soft |= is_own && message->is_will && message->publisher == s->actor;
         add_subscription(m, e, subscription);
         if (!m->config->allow_duplicate_messages)
             merged = e;
@@ -195,7 +205,7 @@ static void publish_will(struct model *m, struct sim_session *s)
     if (will == NULL)
         return;
     trace_note(m->trace, m->world->now_ns, s->actor, 0, "will published: m%u", will->index);
-    (void)route(m, will, NULL);
+    (void)route(m, will, s);
 }
 
 /* A Will that waits does so no longer than the Session [MQTT-3.1.3-9]. */

@@ -1,0 +1,214 @@
+/* broker/post_test.c: letters between two workers. */
+#include "base/memory.h"
+#include "broker/client.h"
+#include "broker/post.h"
+#include "broker/test_client.h"
+
+static struct test_client subscriber;
+
+static struct message *make_message(const char *topic, size_t size)
+{
+    static uint8_t payload[1024 * 1024];
+    struct publish p = { .qos = 1, .payload = bytes_of(payload, size) };
+    assert_true(size <= sizeof payload);
+    struct message *m = message_create(bytes_of_string(topic), &p, 0, MESSAGE_NEVER);
+    assert_non_null(m);
+    return m;
+}
+
+/* A message for a session of worker 1, from worker 0.  message NULL: the one of the note before. */
+static void post(struct fuzz_world *w, uint64_t handle, struct message *m, size_t bytes)
+{
+    struct note *n = post_note(w->server->workers[0], 1, NOTE_DELIVER, handle, bytes);
+    assert_non_null(n);
+    n->deliver.message = m;
+    n->deliver.many_ids = NULL;
+    n->deliver.publisher_hash = 0;
+    n->deliver.options = 0;
+    n->deliver.id = 0;
+}
+
+static int64_t unread(const struct fuzz_world *w)
+{
+    return atomic_load(&w->server->workers[1]->unread_bytes[0]);
+}
+
+static uint64_t handle_of(struct fuzz_world *w, const char *id)
+{
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        struct client *c = map_find(&w->server->workers[i]->clients_by_id, bytes_of_string(id));
+        if (c != NULL)
+            return c->handle;
+    }
+    return 0;
+}
+
+/* Notes are read in the order of writing, over as many letters as it takes, and only after they
+ * were posted. */
+static void test_order(void **state)
+{
+    enum { NOTES = 2 * LETTER_NOTES + 10 };
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    test_connect(&subscriber, w, 1, VERSION_3_1_1, "subscriber");
+    uint64_t handle = handle_of(w, "subscriber");
+    assert_int_equal(handle_worker(handle), 1);
+    for (int i = 0; i < NOTES; i++) {
+        char topic[16];
+        snprintf(topic, sizeof topic, "%03d", i);
+        post(w, handle, make_message(topic, 0), 3);
+    }
+    assert_int_equal(unread(w), 3 * NOTES);
+    fuzz_world_turn(w, 1);
+    assert_int_equal(unread(w), 3 * NOTES); /* still in the outbox */
+    post_letters(w->server->workers[0]);
+    fuzz_world_turn(w, 1);
+    assert_int_equal(unread(w), 0);
+    for (int i = 0; i < NOTES; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "30 { s'%03d' }", i);
+        test_hear(&subscriber, text);
+    }
+    test_hear_nothing(&subscriber);
+    test_world_end(w);
+}
+
+/* One reference for a run of notes. */
+static void test_shared_message(void **state)
+{
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    test_connect(&subscriber, w, 1, VERSION_3_1_1, "subscriber");
+    uint64_t handle = handle_of(w, "subscriber");
+    struct message *m = make_message("a", 1);
+    post(w, handle, message_ref(m), 2);
+    post(w, handle, NULL, 2);
+    post(w, handle, NULL, 2);
+    post(w, handle, make_message("b", 0), 1);
+    assert_int_equal(atomic_load(&m->block.refs), 2);
+    fuzz_world_settle(w);
+    assert_int_equal(atomic_load(&m->block.refs), 1);
+    test_hear(&subscriber, "30 { s'a' 00 } 30 { s'a' 00 } 30 { s'a' 00 } 30 { s'b' }");
+    message_unref(m);
+    test_world_end(w);
+}
+
+/* Whom it was for has gone, or never was: the message is dropped, nobody minds. */
+static void test_nobody_there(void **state)
+{
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    test_connect(&subscriber, w, 1, VERSION_3_1_1, "subscriber");
+    uint64_t handle = handle_of(w, "subscriber");
+    struct message *m = make_message("a", 1);
+    test_close(&subscriber);
+    test_connect(&subscriber, w, 1, VERSION_3_1_1, "successor"); /* in the same slot */
+    assert_int_equal(handle_slot(handle_of(w, "successor")), handle_slot(handle));
+    post(w, handle, message_ref(m), 2);
+    fuzz_world_settle(w);
+    assert_int_equal(atomic_load(&m->block.refs), 1);
+    test_hear_nothing(&subscriber);
+    message_unref(m);
+    test_world_end(w);
+}
+
+/* What is posted and not read has a budget: 8 MiB for each pair of workers. */
+static void test_budget(void **state)
+{
+    enum { MIB = 1024 * 1024 };
+    static const struct {
+        int mib;
+        bool is_over, is_within_half;
+    } rows[] = { { 0, false, true },
+                 { 4, false, true },
+                 { 5, false, false },
+                 { 8, false, false },
+                 { 9, true, false } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+        struct worker *from = w->server->workers[0];
+        for (int n = 0; n < rows[i].mib; n++)
+            post(w, handle_make(1, 1, 1), make_message("a", 0), MIB);
+        assert_int_equal(post_is_over_budget(from), rows[i].is_over);
+        assert_int_equal(post_is_within_half_budget(from), rows[i].is_within_half);
+        assert_false(post_is_over_budget(w->server->workers[1])); /* the other way is empty */
+        fuzz_world_settle(w);
+        assert_false(post_is_over_budget(from));
+        assert_true(post_is_within_half_budget(from));
+        test_world_end(w);
+    }
+}
+
+/* A publisher that is too fast for the other worker is not read until that has caught up. */
+static void test_publisher_waits(void **state)
+{
+    enum { SIZE = 10 * 1000, MANY = 1000 };
+    static struct test_client publisher;
+    static uint8_t packet[SIZE + 6] = { 0x30 };
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    test_connect(&subscriber, w, 1, VERSION_3_1_1, "subscriber");
+    test_connect(&publisher, w, 0, VERSION_3_1_1, "publisher");
+    test_say(&subscriber, "82 { 0001 s'a' 00 }");
+    test_hear(&subscriber, "90 { 0001 00 }");
+    size_t size = (size_t)(write_varint(packet + 1, SIZE + 3) - packet);
+    packet[size + 1] = 1;
+    packet[size + 2] = 'a';
+    size += 3 + SIZE;
+
+    size_t taken = 0, sent = 0;
+    for (int i = 0; i < 3 * MANY; i++) { /* worker 1 does not run */
+        struct bytes rest = { packet + taken, size - taken };
+        taken += fuzz_link_write(publisher.link, rest);
+        fuzz_world_turn(w, 0);
+        sent += taken == size;
+        taken %= size;
+    }
+    assert_true(unread(w) > 8 * 1024 * 1024);
+    assert_true(unread(w) < 9 * 1024 * 1024);
+    assert_true(sent < MANY);
+    assert_int_equal(server_metric(w->server, METRIC_reads_paused), 1);
+    while (taken > 0 && taken < size) { /* the other worker runs again, and so everything goes on */
+        struct bytes rest = { packet + taken, size - taken };
+        fuzz_world_pass(w, SECOND_NS / 10);
+        taken += fuzz_link_write(publisher.link, rest);
+        test_listen(&subscriber);
+        subscriber.size = 0;
+    }
+    fuzz_world_settle(w);
+    assert_int_equal(unread(w), 0);
+    test_world_end(w);
+}
+
+static void test_no_memory(void **state)
+{
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    (void)memory_fail_at(1);
+    assert_null(post_note(w->server->workers[0], 1, NOTE_SHARE_LEAVE, 1, 100));
+    (void)memory_fail_at(0);
+    assert_int_equal(unread(w), 0);
+    test_world_end(w);
+}
+
+/* Letters that nobody will read give back what they refer to. */
+static void test_end_with_letters(void **state)
+{
+    struct fuzz_world *w = test_world(TEST_CONFIG, 2);
+    struct message *m = make_message("a", 1);
+    post(w, handle_make(1, 1, 1), message_ref(m), 2); /* in the outbox */
+    server_destroy(w->server);
+    w->server = NULL;
+    assert_int_equal(atomic_load(&m->block.refs), 1);
+    message_unref(m);
+    fuzz_world_destroy(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_shared_message),
+        cmocka_unit_test(test_nobody_there),
+        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_publisher_waits),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_end_with_letters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
