@@ -264,6 +264,7 @@ int client_subscribe(struct client *c, struct bytes filter, uint32_t options, ui
 void client_end_subscription(struct client *c, struct client_subscription *s, enum share_leave why)
 {
     struct router *router = c->worker->server->router;
+    replay_forget(c, s);
     if (s->share == NULL) {
         router_unsubscribe(router, s->route);
         return;

@@ -15,6 +15,7 @@
 #include "session/session.h"
 
 struct connection;
+struct replay;
 struct worker;
 
 /* One of the Client's subscriptions. */
@@ -23,6 +24,7 @@ struct client_subscription {
     struct share *share;        /* shared */
     uint32_t options;
     uint32_t id;
+    bool wants_retained; /* it waits in the Client's replay */
     struct bytes filter; /* as the Client wrote it */
     uint8_t text[];
 };
@@ -38,6 +40,7 @@ struct client {
     struct delivery_sink sink;
     struct connection *connection; /* NULL: not connected */
     struct map subscriptions;      /* struct client_subscription, by filter */
+    struct replay *replay;         /* Retained Messages on their way; NULL: none */
     struct list full_link; /* in worker->full_clients, and its handle in server->full */
 
     struct message *will; /* NULL: none */

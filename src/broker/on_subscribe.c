@@ -93,14 +93,14 @@ static bool has_forbidden_option(const struct subscribe *p)
     return false;
 }
 
-static void replay(struct connection *c, const struct request *r, bool is_new, uint8_t granted)
+static void replay(struct connection *c, const struct request *r, bool is_new)
 {
     uint8_t handling = r->options & SUBSCRIBE_RETAIN_HANDLING;
     bool wanted = handling == RETAIN_SEND || (handling == RETAIN_SEND_IF_NEW && is_new);
-    if (!wanted || r->is_shared) /* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] */
-        return;
-    replay_start(c->client, r->name_filter, (uint32_t)((r->options & ~SUBSCRIBE_QOS) | granted),
-                 r->id);
+    struct client_subscription *s = client_find_subscription(c->client, r->filter);
+    /* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; not for shared ones */
+    if (wanted && s != NULL && s->route != NULL)
+        replay_start(c->client, s);
 }
 
 /* What each filter came to: codes for SUBACK, and whether it was new. */
@@ -120,14 +120,14 @@ static void subscribe_all(struct connection *c, const struct subscribe *p, uint3
     }
 }
 
-static void replay_all(struct connection *c, const struct subscribe *p, uint32_t id,
+static void replay_all(struct connection *c, const struct subscribe *p,
                        const struct outcome *outcomes)
 {
-    struct request r = { .id = id };
+    struct request r = { 0 };
     struct bytes rest = p->filters;
     for (size_t i = 0; subscribe_next(&rest, &r.filter, &r.options); i++)
-        if (outcomes[i].code < 0x80 && check_filter(&r) == REASON_SUCCESS)
-            replay(c, &r, outcomes[i].is_new, outcomes[i].code);
+        if (outcomes[i].code < 0x80)
+            replay(c, &r, outcomes[i].is_new);
 }
 
 static void send_suback(struct connection *c, enum packet_type type, uint16_t packet_id,
@@ -159,7 +159,7 @@ void on_subscribe(struct connection *c, const struct subscribe *p)
     for (size_t i = 0; i < p->count; i++)
         codes[i] = code_for(c->version, outcomes[i].code);
     send_suback(c, PACKET_SUBACK, p->packet_id, codes, p->count); /* [MQTT-3.8.4-1] */
-    replay_all(c, p, id, outcomes);
+    replay_all(c, p, outcomes);
 }
 
 static uint8_t unsubscribe(struct connection *c, struct bytes filter)

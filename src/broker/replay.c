@@ -1,28 +1,40 @@
-/* broker/replay.c: see replay.h. */
+/* broker/replay.c: see replay.h.
+ *
+ *     worker->replays   -> replay of client A -> replay of client B
+ *                          wanted [ s1 | s2 | s3 ]
+ *                                   ^ next, with the cursor of its walk */
 #include "broker/replay.h"
 #include "base/memory.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/server.h"
 #include "router/retained.h"
+#include <errno.h>
 
 enum {
     NODES_PER_STEP = 1000,
     MESSAGES_PER_STEP = 128,
     QUEUE_MARK = 1000, /* messages that wait for the Client: then the walk waits, too */
+    WANTED_FIRST = 4,
 };
 
 struct replay {
-    struct list link;
+    struct list link; /* in worker->replays */
     struct client *client;
-    struct retained_cursor *cursor;
-    uint32_t options, id;
+    struct client_subscription **wanted; /* NULL entries have ended */
+    size_t next, count, capacity;
+    struct retained_cursor *cursor; /* of wanted[next]; NULL: not begun */
 };
 
 static void destroy(struct replay *r)
 {
+    for (size_t i = r->next; i < r->count; i++)
+        if (r->wanted[i] != NULL)
+            r->wanted[i]->wants_retained = false;
+    r->client->replay = NULL;
     list_remove(&r->link);
     retained_close(r->cursor);
+    memory_free(r->wanted);
     memory_free(r);
 }
 
@@ -40,81 +52,144 @@ static size_t room_of(const struct client *c)
     return mark - queued < MESSAGES_PER_STEP ? mark - queued : MESSAGES_PER_STEP;
 }
 
-/* True: the walk is over. */
-static bool step(struct replay *r)
+/* Hands over what one step of the walk finds.  True: the walk is over. */
+static bool walk(struct client *c, struct retained_cursor *cursor,
+                 const struct client_subscription *s)
 {
     struct message *found[MESSAGES_PER_STEP];
-    struct client *c = r->client;
     bool done = false;
-    size_t count = retained_next(r->cursor, found, room_of(c), NODES_PER_STEP, &done);
+    size_t count = retained_next(cursor, found, room_of(c), NODES_PER_STEP, &done);
     for (size_t i = 0; i < count; i++) {
         struct publication p = { found[i], true, 0 };
         if (!message_is_expired(found[i], c->worker->now_ns)) /* else the sweep will come by */
-            client_deliver(c, &p, r->options, r->id, NULL, true);
+            client_deliver(c, &p, s->options, s->id, NULL, true);
         publication_fini(&p);
     }
     return done;
 }
 
-void replay_start(struct client *c, struct bytes filter, uint32_t options, uint32_t id)
+static void log_failure(const struct client *c)
 {
-    struct worker *w = c->worker;
-    if (retained_count(w->server->retained) == 0)
+    log_line(c->worker->log, LOG_TYPE_ERROR,
+             "Error: Out of memory: no retained messages for client %s.", LOG_TEXT(c->client_id));
+}
+
+/* One step; r is gone when nothing is left to do. */
+static void step(struct replay *r)
+{
+    struct client_subscription *s = r->wanted[r->next];
+    bool is_over = s == NULL;
+    if (s != NULL && r->cursor == NULL)
+        r->cursor = retained_open(r->client->worker->server->retained, s->filter);
+    if (s != NULL && r->cursor == NULL)
+        log_failure(r->client);
+    if (s != NULL)
+        is_over = r->cursor == NULL || walk(r->client, r->cursor, s);
+    if (!is_over)
         return;
-    struct replay *r = memory_alloc(sizeof *r);
-    struct retained_cursor *cursor = retained_open(w->server->retained, filter);
-    if (r == NULL || cursor == NULL) {
-        log_line(w->log, LOG_TYPE_ERROR,
-                 "Error: Out of memory: no retained messages for client %s.",
-                 LOG_TEXT(c->client_id));
-        retained_close(cursor);
-        memory_free(r);
-        return;
-    }
-    *r = (struct replay){ .client = c, .cursor = cursor, .options = options, .id = id };
-    list_init(&r->link);
-    list_push_back(&w->replays, &r->link);
-    if (step(r))
+    retained_close(r->cursor);
+    r->cursor = NULL;
+    if (s != NULL)
+        s->wants_retained = false;
+    r->wanted[r->next++] = NULL;
+    if (r->next == r->count)
         destroy(r);
 }
 
-void replay_run(struct worker *w)
+static struct replay *create(struct client *c)
 {
-    struct list later;
-    list_init(&later);
-    for (struct list *l; (l = list_pop_front(&w->replays)) != NULL;) {
-        struct replay *r = container_of(l, struct replay, link);
-        if (room_of(r->client) == 0) {
-            list_push_back(&later, &r->link);
-            continue;
-        }
-        if (step(r))
-            destroy(r);
-        else
-            list_push_back(&later, &r->link);
-        break; /* one step a turn; the next walk's turn is the next one */
-    }
-    while (!list_is_empty(&later))
-        list_push_back(&w->replays, list_pop_front(&later));
+    struct replay *r = memory_alloc_zero(sizeof *r);
+    if (r == NULL)
+        return NULL;
+    r->client = c;
+    list_init(&r->link);
+    list_push_back(&c->worker->replays, &r->link);
+    c->replay = r;
+    return r;
 }
 
-bool replay_is_ready(const struct worker *w)
+static int push(struct replay *r, struct client_subscription *s)
 {
-    for (const struct list *l = w->replays.next; l != &w->replays; l = l->next)
-        if (room_of(container_of(l, struct replay, link)->client) > 0)
-            return true;
-    return false;
+    if (r->count == r->capacity) {
+        size_t capacity = r->capacity == 0 ? WANTED_FIRST : r->capacity * 2;
+        void *wanted = memory_resize(r->wanted, capacity * sizeof *r->wanted);
+        if (wanted == NULL)
+            return -ENOMEM;
+        r->wanted = wanted;
+        r->capacity = capacity;
+    }
+    r->wanted[r->count++] = s;
+    s->wants_retained = true;
+    return 0;
+}
+
+void replay_start(struct client *c, struct client_subscription *s)
+{
+    struct replay *r = c->replay;
+    if (s->wants_retained) { /* begin its walk anew, if it has begun */
+        if (r->wanted[r->next] == s) {
+            retained_close(r->cursor);
+            r->cursor = NULL;
+        }
+        return;
+    }
+    if (retained_count(c->worker->server->retained) == 0)
+        return;
+    if ((r == NULL && (r = create(c)) == NULL) || push(r, s) != 0) {
+        log_failure(c);
+        if (r != NULL && r->count == 0)
+            destroy(r);
+        return;
+    }
+    if (r->next == r->count - 1) /* nobody waits before it */
+        step(r);
+}
+
+void replay_forget(struct client *c, struct client_subscription *s)
+{
+    struct replay *r = c->replay;
+    if (!s->wants_retained)
+        return;
+    size_t at = r->next;
+    while (r->wanted[at] != s)
+        at++;
+    r->wanted[at] = NULL;
+    s->wants_retained = false;
+    if (at == r->next) {
+        retained_close(r->cursor);
+        r->cursor = NULL;
+    }
 }
 
 void replay_stop(struct client *c)
 {
-    struct list *next;
-    for (struct list *l = c->worker->replays.next; l != &c->worker->replays; l = next) {
+    if (c->replay != NULL)
+        destroy(c->replay);
+}
+
+static struct replay *first_ready(const struct worker *w)
+{
+    for (const struct list *l = w->replays.next; l != &w->replays; l = l->next) {
         struct replay *r = container_of(l, struct replay, link);
-        next = l->next;
-        if (r->client == c)
-            destroy(r);
+        if (room_of(r->client) > 0)
+            return r;
     }
+    return NULL;
+}
+
+void replay_run(struct worker *w)
+{
+    struct replay *r = first_ready(w);
+    if (r == NULL)
+        return;
+    list_remove(&r->link); /* the next walk's turn is the next one */
+    list_push_back(&w->replays, &r->link);
+    step(r);
+}
+
+bool replay_is_ready(const struct worker *w)
+{
+    return first_ready(w) != NULL;
 }
 
 void replay_stop_all(struct worker *w)

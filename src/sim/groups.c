@@ -169,6 +169,7 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
                              enum version version)
 {
     struct expected *found = NULL;
+    int best = -1; /* the right age counts most, then that it must not get lost */
     for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
         const struct membership *ms = container_of(l, struct membership, in_session);
         for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
@@ -176,10 +177,11 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
             if (e->message != message || e->state != EXPECTED_WAITS ||
                 !fits(ms, e, p, id, version))
                 continue;
-            if (expected_fits_time(e, p, sent_ns) && !e->is_soft)
-                return e;
-            if (found == NULL)
+            int rank = 2 * expected_fits_time(e, p, sent_ns) + !e->is_soft;
+            if (rank > best) {
+                best = rank;
                 found = e;
+            }
         }
     }
     return found;
