@@ -249,6 +249,15 @@ static int64_t next_time(const struct sys_topics *t, const struct worker *w, int
     return w->now_ns + interval_ns - wall % interval_ns;
 }
 
+/* Lines come from other threads at any time: they are looked for each second. */
+static bool has_lines(const struct config *config)
+{
+    for (size_t i = 0; i < config->log_dest_count; i++)
+        if (config->log_dest[i].kind == LOG_DEST_TOPIC)
+            return true;
+    return false;
+}
+
 static void run(struct server_job *job, struct worker *w)
 {
     struct sys_topics *t = container_of(job, struct sys_topics, job);
@@ -264,23 +273,13 @@ static void run(struct server_job *job, struct worker *w)
         t->next_figures_ns = next_time(t, w, interval_ns);
     }
     publish_lines(t, w);
-    job->next_ns = w->now_ns + SECOND_NS;
+    job->next_ns = has_lines(w->config) ? w->now_ns + SECOND_NS : INT64_MAX;
     if (t->next_figures_ns < job->next_ns && interval_ns > 0)
         job->next_ns = t->next_figures_ns;
 }
 
-/* How often there may be something to do; 0: never. */
-static int64_t job_interval_ns(const struct config *config)
-{
-    bool has_lines = false;
-    for (size_t i = 0; i < config->log_dest_count; i++)
-        has_lines = has_lines || config->log_dest[i].kind == LOG_DEST_TOPIC;
-    return config->sys_interval_s > 0 || has_lines ? SECOND_NS : 0;
-}
-
 struct sys_topics *sys_topics_create(struct server *server)
 {
-    const struct config *config = atomic_load(&server->config);
     struct sys_topics *t = memory_alloc_zero(sizeof *t);
     if (t == NULL)
         return NULL;
@@ -288,7 +287,6 @@ struct sys_topics *sys_topics_create(struct server *server)
     t->last_ns = server->started_ns;
     pthread_mutex_init(&t->lock, NULL);
     t->job.run = run;
-    t->job.interval_ns = job_interval_ns(config);
     server_add_job(server, &t->job);
     return t;
 }

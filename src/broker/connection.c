@@ -119,9 +119,11 @@ void handoff_destroy(struct worker *w, struct handoff *h)
 
 void connection_take(struct worker *w, struct handoff *h)
 {
-    struct stream *stream = h->stream;
-    h->stream = NULL;
-    struct connection *c = begin(w, h->listener, stream, h->opened_ns);
+    struct connection *c = NULL;
+    if (w->phase == WORKER_RUNS) {
+        c = begin(w, h->listener, h->stream, h->opened_ns);
+        h->stream = NULL;
+    }
     if (c != NULL) {
         c->is_placed = true;
         c->placed_id = h->client_id;
@@ -311,6 +313,8 @@ void connection_resume(struct connection *c, unsigned why)
     if (c->state == CONNECTION_CLOSED || c->paused != 0)
         return;
     list_remove(&c->paused_link);
+    if (c->worker->phase != WORKER_RUNS) /* nothing is read any more */
+        return;
     c->received_ns = c->rx_begun_ns = worker_live_ns(c->worker);
     connection_watch(c, c->watched | NET_READ);
     connection_process(c);

@@ -97,6 +97,8 @@ static void on_bad_packet(struct connection *c, const struct packet *p, enum rea
 {
     if (c->state == CONNECTION_AWAITS_CONNECT)
         refuse_connect(c, p, why);
+    else if (p->type == PACKET_CONNECT) /* a second one, whatever it says [MQTT-3.1.0-2] */
+        connection_fail(c, REASON_PROTOCOL_ERROR, "protocol error");
     else if (p->type == PACKET_PUBLISH && why == REASON_TOPIC_NAME_INVALID)
         on_publish_refused(c, p->publish.qos, p->publish.packet_id, why);
     else
@@ -111,15 +113,18 @@ static void on_packet(struct connection *c, const struct frame *frame, struct by
     struct packet p UNINITIALIZED;
     enum reason why = REASON_SUCCESS;
 
+    bool is_known = c->is_placed && frame->type == PACKET_CONNECT; /* seen by the first worker */
     p.type = frame->type;
-    metrics_add(&w->metrics, METRIC_packets_received, 1);
-    metric_bump(&w->metrics.received[frame->type], 1);
+    if (!is_known) {
+        metrics_add(&w->metrics, METRIC_packets_received, 1);
+        metric_bump(&w->metrics.received[frame->type], 1);
+    }
     c->received_ns = worker_live_ns(w);
     if (packet_decode(whole, c->version, &p, &why) != DECODE_DONE) {
         on_bad_packet(c, &p, why);
         return;
     }
-    if (w->taps != NULL)
+    if (w->taps != NULL && !is_known)
         tap(c, &p);
     dispatch(c, &p, rest);
 }

@@ -134,8 +134,9 @@ void connection_send(struct connection *c, struct packet *p)
         strip(properties_of(p));
         size = packet_size(p, c->version);
     }
-    if (size > c->max_packet_size) { /* [MQTT-3.1.2-24] */
-        if (p->type != PACKET_DISCONNECT) /* it ends without a word then */
+    if (size > c->max_packet_size) { /* [MQTT-3.1.2-24]: it ends without a word */
+        connection_flush_now(c);
+        if (p->type != PACKET_DISCONNECT)
             give_up(c);
         return;
     }
@@ -149,7 +150,8 @@ void connection_send(struct connection *c, struct packet *p)
     sent(c, p->type, before);
 }
 
-/* There are as many of these as messages, so the parts of a packet they do not have stay unwritten. */
+/* There are as many of these as messages, so the parts of a packet they do not have stay
+ * unwritten. */
 void connection_send_ack(struct connection *c, enum packet_type type, uint16_t packet_id,
                          enum reason reason)
 {
@@ -313,12 +315,14 @@ void connection_flush_now(struct connection *c)
 {
     if (c->state == CONNECTION_CLOSED || c->is_broken)
         return;
+    post_letters(c->worker); /* messages before what acknowledges them */
     if (send_all(c) < 0)
         c->is_broken = true; /* ended at the end of the turn */
 }
 
 void connection_flush_last(struct connection *c)
 {
+    post_letters(c->worker); /* as above */
     if (!c->is_broken && c->tx.size > 0)
         (void)send_all(c); /* whoever does not take it now will not get it */
 }

@@ -21,6 +21,8 @@ enum metric_kind {
     METRIC(publish_sent, COUNTER, "publish/messages/sent", "PUBLISH packets sent")                 \
     METRIC(publish_dropped, COUNTER, "publish/messages/dropped",                                   \
            "messages dropped at the limits of queues and output buffers")                          \
+    METRIC(publish_refused, COUNTER, "publish/messages/refused",                                   \
+           "PUBLISH packets received and not taken")                                               \
     METRIC(publish_bytes_received, COUNTER, "publish/bytes/received", "payload bytes received")    \
     METRIC(publish_bytes_sent, COUNTER, "publish/bytes/sent", "payload bytes sent")                \
     METRIC(bytes_received, COUNTER, "bytes/received", "bytes received from sockets")               \

@@ -417,6 +417,7 @@ static void attach(struct connection *c, const struct connect *p, struct bytes c
     c->state = CONNECTION_OPEN;
     c->client = client;
     log_connected(c, p);
+    metrics_add(&w->metrics, METRIC_connections_accepted, 1);
     send_connack(c, p, client, is_present); /* [MQTT-3.2.0-1]: first */
     client_on_connected(client, c, c->client_receive_max);
     connection_arm(c);

@@ -17,6 +17,8 @@
  * [MQTT3-3.3.5-2]. */
 static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
+    if (reason == REASON_PACKET_TOO_LARGE) /* no reason of these packets */
+        reason = REASON_QUOTA_EXCEEDED;
     if (qos > 0)
         connection_send_ack(c, qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, packet_id, reason);
 }
@@ -208,6 +210,8 @@ void on_publish(struct connection *c, const struct publish *p)
     why = check_message(c, p, topic);
     if (why == REASON_SUCCESS)
         why = route(c, p, topic);
+    if (reason_is_error(why))
+        metrics_add(&w->metrics, METRIC_publish_refused, 1);
     if (p->qos == 2 && reason_is_error(why)) /* the Packet Identifier is free again */
         (void)session_on_pubrel(c->client->session, p->packet_id);
     if (is_unsayable(c, p->qos, why)) { /* [MQTT3-4.8.0-2] */

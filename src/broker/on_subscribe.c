@@ -17,7 +17,6 @@ enum { /* Retain Handling, as it stands in the options byte */
 struct request { /* one filter of a SUBSCRIBE */
     struct bytes filter;
     struct bytes name_filter; /* without $share/NAME/ */
-    bool is_shared;
     uint8_t options;
     uint32_t id;
 };
@@ -31,10 +30,8 @@ static enum reason check_filter(struct request *r)
         return REASON_TOPIC_FILTER_INVALID;
     case SHARE_NONE:
         r->name_filter = r->filter;
-        r->is_shared = false;
         break;
     case SHARE_VALID:
-        r->is_shared = true;
         break;
     }
     return topic_filter_is_valid(r->name_filter, NULL) ? REASON_SUCCESS

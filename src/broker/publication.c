@@ -141,7 +141,8 @@ static void on_match_collect(struct match_sink *sink, struct subscriber who)
 static int by_handle(const void *left, const void *right)
 {
     const struct merged *a = left, *b = right;
-    unsigned group_a = a->who.options & SUBSCRIBER_GROUP, group_b = b->who.options & SUBSCRIBER_GROUP;
+    unsigned group_a = a->who.options & SUBSCRIBER_GROUP;
+    unsigned group_b = b->who.options & SUBSCRIBER_GROUP;
     if (group_a != group_b)
         return group_a < group_b ? -1 : 1;
     if (a->who.handle != b->who.handle)

@@ -25,8 +25,7 @@ struct worker;
 struct server_job {
     struct server_job *next;
     void (*run)(struct server_job *, struct worker *);
-    int64_t interval_ns; /* 0: never */
-    int64_t next_ns;
+    int64_t next_ns; /* when it wants to run again: set by run; INT64_MAX: after a reload */
 };
 
 struct server {

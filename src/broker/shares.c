@@ -46,11 +46,11 @@ static struct share_home *find_home(const struct worker *w, uint64_t handle)
     return map_find(&w->groups, bytes_of(&handle, sizeof handle));
 }
 
-static struct share_group *create_group(const struct worker *w)
+static struct share_group_options group_options(const struct worker *w)
 {
     const struct config *config = w->config;
     bool refuses = config->queue_policy == QUEUE_REFUSE_PUBLISHER; /* then it never drops */
-    struct share_group_options options = {
+    return (struct share_group_options){
         .choice = (enum share_choice)config->shared_subscription_strategy,
         .queued_messages_max = refuses ? 0 : config->max_queued_messages,
         .queued_bytes_max = refuses ? 0 : config->max_queued_bytes,
@@ -58,7 +58,6 @@ static struct share_group *create_group(const struct worker *w)
         .drop_oldest = config->queue_policy == QUEUE_DROP_OLDEST,
         .seed = w->server->seed,
     };
-    return share_group_create(&options);
 }
 
 static struct share_home *need_home(struct worker *w, uint64_t handle)
@@ -69,7 +68,8 @@ static struct share_home *need_home(struct worker *w, uint64_t handle)
     h->handle = handle;
     h->is_full = false;
     h->left = h->joined = 0;
-    h->group = create_group(w);
+    struct share_group_options options = group_options(w);
+    h->group = share_group_create(&options);
     if (h->group != NULL && map_add(&w->groups, h) == 0)
         return h;
     share_group_destroy(h->group);
@@ -92,6 +92,16 @@ static void tell_fullness(struct worker *w, struct share_home *h)
     else if (!is_full && h->is_full) {
         full_sessions_remove(w->server->full, full_key_of_group(h->handle));
         h->is_full = false;
+    }
+}
+
+void shares_take_config(struct worker *w)
+{
+    struct share_group_options options = group_options(w);
+    size_t cursor = 0;
+    for (struct share_home *h; (h = map_next(&w->groups, &cursor)) != NULL;) {
+        share_group_set_limits(h->group, &options);
+        tell_fullness(w, h);
     }
 }
 
@@ -192,7 +202,8 @@ static void set_member_at_home(struct worker *w, uint64_t group,
         pump(w, h);
 }
 
-/* The group is in the index, so it has not ended; its first member's note may still be on its way. */
+/* The group is in the index, so it has not ended; its first member's note may still be on its
+ * way. */
 void shares_push(struct worker *w, uint64_t group, struct publication *p)
 {
     struct share_home *h = need_home(w, group);

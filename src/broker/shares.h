@@ -27,5 +27,6 @@ void shares_push(struct worker *w, uint64_t group, struct publication *p); /* ma
 void shares_on_deliver(struct worker *w, uint64_t group, struct publication *p); /* by note */
 void shares_on_handover(struct worker *w, struct note *n); /* at the member's worker */
 void shares_on_note(struct worker *w, struct note *n);     /* NOTE_SHARE_*, but HANDOVER */
+void shares_take_config(struct worker *w); /* groups that exist get the new limits */
 void shares_destroy_all(struct worker *w);
 void shares_check(const struct worker *w); /* every group at home here; asserts */

@@ -10,7 +10,8 @@
  *     8  destroy what was closed; quiescent
  *
  * Letters go out before bytes do: whoever sees an acknowledgement and acts on it comes after the
- * message that it acknowledges. */
+ * message that it acknowledges.  (A connection that sends so much in one turn that it is flushed at
+ * once posts first, too.) */
 #include "broker/worker.h"
 #include "base/grace.h"
 #include "base/memory.h"
@@ -27,7 +28,7 @@ enum {
     LETTERS_PER_TURN = 64,
     ACCEPTS_PER_EVENT = 64,
     TIMERS_PER_TURN = 1000,
-    SWEEP_NODES_PER_TURN = 200,
+    SWEEP_NODES = 1000, /* a million Retained Messages in under two minutes */
     FLUSHES_PER_TURN = 512, /* so that one message to many does not keep others waiting */
 };
 
@@ -38,7 +39,7 @@ enum {
 #define PAUSE_STEP_NS     (SECOND_NS / 100)
 #define SHED_STEP_NS      (SECOND_NS / 10)
 #define STOP_STEP_NS      (SECOND_NS / 200)
-#define SWEEP_INTERVAL_NS SECOND_NS
+#define SWEEP_INTERVAL_NS (SECOND_NS / 10)
 
 static struct bytes client_key(const void *client)
 {
@@ -149,17 +150,36 @@ void worker_destroy(struct worker *w)
 
 /* -------------------------------------------------------------------------------- listeners --- */
 
+/* Looks again in a moment. */
+static void accept_later(struct worker *w)
+{
+    timers_set(w->timers, &w->listeners_timer, w->now_ns + ACCEPT_PAUSE_NS);
+}
+
+static void log_accept_error(struct worker *w, int error)
+{
+    if (w->accept_error_logged_ns == 0 || w->now_ns - w->accept_error_logged_ns > 60 * SECOND_NS)
+        log_line(w->log, LOG_TYPE_WARNING,
+                 "Warning: Unable to accept new connections: %s. Pausing.", strerror(-error));
+    w->accept_error_logged_ns = w->now_ns;
+}
+
 void worker_watch_listeners(struct worker *w, bool on)
 {
     const struct network *network = w->env->network;
+    int failed = 0;
     for (size_t i = 0; i < w->listener_count; i++) {
         struct listener *l = &w->listeners[i];
-        if (on)
-            (void)network->watch(w->poller, l->stream, NET_READ, l); /* it was watched before */
-        else
+        if (!on)
             network->unwatch(w->poller, l->stream);
+        else if (failed == 0)
+            failed = network->watch(w->poller, l->stream, NET_READ, l);
     }
     w->is_accepting = on;
+    if (failed != 0) {
+        log_accept_error(w, failed);
+        accept_later(w);
+    }
 }
 
 int worker_add_listener(struct worker *w, unsigned index, struct stream *stream)
@@ -173,18 +193,15 @@ int worker_add_listener(struct worker *w, unsigned index, struct stream *stream)
     return 0;
 }
 
-/* No descriptors or no memory: the backlog would wake us for ever.  Look again in a moment. */
+/* No descriptors or no memory: the backlog would wake us for ever. */
 static void pause_accepting(struct worker *w, int error)
 {
     if (!w->is_accepting)
         return;
     worker_watch_listeners(w, false);
-    timers_set(w->timers, &w->listeners_timer, w->now_ns + ACCEPT_PAUSE_NS);
+    accept_later(w);
     metrics_add(&w->metrics, METRIC_connections_refused, 1);
-    if (w->now_ns - w->accept_error_logged_ns > 60 * SECOND_NS || w->accept_error_logged_ns == 0)
-        log_line(w->log, LOG_TYPE_WARNING,
-                 "Warning: Unable to accept new connections: %s. Pausing.", strerror(-error));
-    w->accept_error_logged_ns = w->now_ns;
+    log_accept_error(w, error);
 }
 
 static void on_listener(struct worker *w, struct listener *l)
@@ -308,22 +325,39 @@ static bool run_timers(struct worker *w)
 /* Worker 0 does what is to be done once: $SYS, and forgetting expired Retained Messages. */
 static int64_t run_jobs(struct worker *w)
 {
-    int64_t next = w->next_sweep_ns;
+    int64_t next = INT64_MAX;
     if (w->index != 0 || w->phase != WORKER_RUNS)
         return INT64_MAX;
     for (struct server_job *j = w->server->jobs; j != NULL; j = j->next) {
-        if (j->interval_ns == 0)
-            continue;
         if (w->now_ns >= j->next_ns)
             j->run(j, w);
         if (j->next_ns < next)
             next = j->next_ns;
     }
+    if (retained_count(w->server->retained) == 0)
+        return next;
     if (w->now_ns >= w->next_sweep_ns) {
-        retained_sweep(w->server->retained, w->now_ns, SWEEP_NODES_PER_TURN);
-        next = w->next_sweep_ns = w->now_ns + SWEEP_INTERVAL_NS;
+        retained_sweep(w->server->retained, w->now_ns, SWEEP_NODES);
+        w->next_sweep_ns = w->now_ns + SWEEP_INTERVAL_NS;
     }
-    return retained_count(w->server->retained) == 0 && next == w->next_sweep_ns ? INT64_MAX : next;
+    return next < w->next_sweep_ns ? next : w->next_sweep_ns;
+}
+
+/* A new configuration: Sessions that exist get its limits, and jobs look at it. */
+static void take_config(struct worker *w, const struct config *config)
+{
+    uint32_t cursor = 0;
+    if (w->config == config)
+        return;
+    w->config = config;
+    struct session_options options = client_session_options(config);
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;) {
+        session_set_options(c->session, &options);
+        client_tell_fullness(c);
+    }
+    shares_take_config(w);
+    for (struct server_job *j = w->server->jobs; w->index == 0 && j != NULL; j = j->next)
+        j->next_ns = w->now_ns;
 }
 
 /* ----------------------------------------------------------------------------- back-pressure -- */
@@ -463,7 +497,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
 
     grace_online(grace, w->index);
     w->now_ns = env_monotonic_ns(w->env);
-    w->config = atomic_load_explicit(&w->server->config, memory_order_acquire);
+    take_config(w, atomic_load_explicit(&w->server->config, memory_order_acquire));
     w->taps = atomic_load_explicit(&w->server->taps, memory_order_acquire);
     note_stall(w, last_ns, expected_ns);
 

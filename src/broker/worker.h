@@ -85,7 +85,7 @@ struct worker {
     size_t listener_count;
     bool is_accepting;
     enum worker_phase phase;
-    int64_t farewell_until_ns;
+    int64_t drain_until_ns, farewell_until_ns;
 
     int64_t now_ns;     /* monotonic, once per turn */
     int64_t stalled_ns; /* how long this thread was kept from running, in all: Keep Alive and other

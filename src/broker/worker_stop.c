@@ -4,6 +4,7 @@
 #include "broker/connection.h"
 #include "broker/server.h"
 
+#define DRAIN_NS   (INT64_C(3) * 1000000000)
 #define GOODBYE_NS (INT64_C(5) * 1000000000)
 
 static struct connection *first_connection(struct worker *w)
@@ -23,6 +24,7 @@ static void publish_wills(struct worker *w)
 static void begin_draining(struct worker *w)
 {
     w->phase = WORKER_DRAINS;
+    w->drain_until_ns = w->now_ns + DRAIN_NS;
     worker_watch_listeners(w, false);
     for (struct list *l = w->connections.next, *next; l != &w->connections; l = next) {
         struct connection *c = container_of(l, struct connection, link);
@@ -91,7 +93,7 @@ bool worker_stop_step(struct worker *w)
         begin_draining(w);
         return true;
     case WORKER_DRAINS:
-        if (!now && !is_drained(w))
+        if (!now && !is_drained(w) && w->now_ns < w->drain_until_ns)
             return false;
         begin_goodbye(w);
         return true;

@@ -310,6 +310,7 @@ static int serve(struct control *c)
     if (log_sink_start(c->sink) != 0 || server_start(c->server) != 0) {
         log_line(c->log, LOG_TYPE_ERROR, "Error: Unable to start threads.");
         server_stop(c->server);
+        server_stop(c->server); /* at once: not every worker is there to agree */
         return EXIT_CANNOT_START;
     }
     log_line(c->log, LOG_TYPE_INFORMATION, "%s running", c->version);

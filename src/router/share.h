@@ -53,6 +53,8 @@ struct share_member_options {
 };
 
 struct share_group *share_group_create(const struct share_group_options *o); /* NULL: no memory */
+/* New limits (everything but choice and seed, which stay for as long as the group lives). */
+void share_group_set_limits(struct share_group *g, const struct share_group_options *o);
 void share_group_destroy(struct share_group *g); /* NULL is fine; drops all it holds */
 
 /* A member joins, or changes options, window or whether it is online.  0 or -ENOMEM. */

@@ -173,6 +173,15 @@ static void member_free(struct member *m)
     memory_free(m);
 }
 
+void share_group_set_limits(struct share_group *g, const struct share_group_options *o)
+{
+    enum share_choice choice = g->options.choice;
+    uint64_t seed = g->options.seed;
+    g->options = *o;
+    g->options.choice = choice;
+    g->options.seed = seed;
+}
+
 void share_group_destroy(struct share_group *g)
 {
     if (g == NULL)

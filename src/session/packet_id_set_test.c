@@ -1,5 +1,5 @@
-#include "session/packet_id_set.h"
 #include "base/memory.h"
+#include "session/packet_id_set.h"
 #include "session/test_sink.h"
 
 #include <errno.h>

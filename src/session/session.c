@@ -287,8 +287,8 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
         drop(s, d, DROP_NO_MEMORY);
 }
 
-/* QoS 0 has an order of its own and no need to wait behind the others; but what was queued while the
- * Client was away goes first [MQTT-4.6.0-5]. */
+/* QoS 0 has an order of its own and no need to wait behind the others; but what was queued while
+ * the Client was away goes first [MQTT-4.6.0-5]. */
 static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
 {
     if (!s->is_attached && s->options.queue_qos0) {

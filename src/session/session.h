@@ -103,7 +103,7 @@ enum session_receipt session_on_publish_qos2(struct session *s, uint16_t packet_
                                              uint16_t receive_max);
 bool session_on_pubrel(struct session *s, uint16_t packet_id); /* false: not found */
 
-/* New limits, after a reload of the configuration. */
+/* New limits, after a reload of the configuration; inflight_max from the next attach on. */
 void session_set_options(struct session *s, const struct session_options *o);
 
 struct session_stats {

@@ -283,8 +283,7 @@ static void model_deliver(struct model *m, const struct item *it)
 static void model_attach(struct model *m, uint16_t receive_max)
 {
     m->is_attached = true;
-    m->window_max =
-        receive_max < m->options.inflight_max ? receive_max : m->options.inflight_max;
+    m->window_max = receive_max < m->options.inflight_max ? receive_max : m->options.inflight_max;
     for (size_t i = 0; i < m->window.count; i++) {
         m->window.at[i].is_unsent = true;
         m->window.at[i].is_outstanding = false;

@@ -48,7 +48,14 @@ static inline uint64_t test_number(const struct delivery *d)
 
 /* ------------------------------------------------------------------------------------ sink ---- */
 
-enum test_event_kind { TEST_PUBLISH, TEST_AGAIN, TEST_PUBREL, TEST_FINISHED, TEST_RETURNED, TEST_DROPPED };
+enum test_event_kind {
+    TEST_PUBLISH,
+    TEST_AGAIN, /* with DUP */
+    TEST_PUBREL,
+    TEST_FINISHED,
+    TEST_RETURNED,
+    TEST_DROPPED,
+};
 
 struct test_event {
     enum test_event_kind kind;
@@ -64,7 +71,7 @@ struct test_sink {
     struct delivery_sink sink;
     struct test_event events[TEST_EVENTS_MAX];
     size_t count;
-    uint32_t room;        /* so many packets, and it is congested; TEST_NO_LIMIT: never */
+    uint32_t room; /* so many packets, and it is congested; TEST_NO_LIMIT: never */
     bool is_flooded;
     uint64_t large_every; /* messages whose number it divides are too large; 0: none */
 };

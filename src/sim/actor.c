@@ -243,10 +243,17 @@ static void on_publish(struct actor *a, const struct publish *p)
 {
     if (p->qos == 0)
         return;
-    const struct flight *f = session_flight(a->conn->session, p->packet_id);
-    bool is_known = f != NULL && p->dup; /* whoever has taken it once does not refuse it now */
+    bool is_known = p->dup; /* whoever has taken it once does not refuse it now */
     ack_later(a, p->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, p->packet_id,
               is_known ? REASON_SUCCESS : judgement(a));
+}
+
+static void read_limits(struct conn *c, const struct properties *p)
+{
+    c->broker_receive_max = properties_have(p, PROPERTY_RECEIVE_MAXIMUM) ? p->receive_maximum
+                                                                        : UINT16_MAX;
+    c->broker_alias_max = properties_have(p, PROPERTY_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum
+                                                                          : 0;
 }
 
 static void on_connack(struct actor *a, const struct connack *p)
@@ -339,6 +346,8 @@ static void on_packet(struct actor *a, struct packet *p, size_t size)
 {
     struct model *m = a->stage->model;
     trace_arrival(a, a->conn, p);
+    if (p->type == PACKET_CONNACK && a->version == VERSION_5_0)
+        read_limits(a->conn, &p->connack.properties);
     judge_received(m, a->conn, p, size);
     if (!m->trace->has_failed && !m->is_over)
         react(a, p);

@@ -122,7 +122,8 @@ static void add_alias(struct actor *a, struct publish *p, unsigned topic)
     struct conn *c = a->conn;
     if (a->version != VERSION_5_0 || c->broker_alias_max == 0 || dice_permille(&a->dice, 500))
         return;
-    unsigned alias = 1 + dice_below(&a->dice, c->broker_alias_max);
+    unsigned most = c->broker_alias_max < ALIASES_MAX ? c->broker_alias_max : ALIASES_MAX;
+    unsigned alias = 1 + dice_below(&a->dice, most);
     if (c->aliases_out[alias - 1] == (int)topic)
         p->topic = (struct bytes){ 0 };
     c->aliases_out[alias - 1] = (int8_t)topic;
@@ -392,7 +393,7 @@ static struct conn *new_conn(struct actor *a)
     c->number = link_number(c->link);
     c->actor = a;
     c->actor_index = a->index;
-    c->broker_receive_max = 1; /* until CONNACK says more */
+    c->broker_receive_max = a->version == VERSION_5_0 ? 1 : UINT16_MAX; /* until CONNACK says more */
     c->opened_ns = c->taken_ns = c->read_ns = stage->world->now_ns;
     c->left_ns = INT64_MAX;
     memset(c->aliases_in, -1, sizeof c->aliases_in);
@@ -408,8 +409,6 @@ void actor_connect(struct actor *a)
 {
     a->conn = new_conn(a);
     a->conn->greeting = choose_greeting(a);
-    if (a->conn->greeting.clean_start)
-        a->out_count = 0;
     send_connect(a);
     if (a->is_calm || a->out_count > 0 || dice_permille(&a->dice, 750))
         return;

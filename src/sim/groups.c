@@ -177,7 +177,7 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
             if (e->message != message || e->state != EXPECTED_WAITS ||
                 !fits(ms, e, p, id, version))
                 continue;
-            int rank = 2 * expected_fits_time(e, p, sent_ns) + !e->is_soft;
+            int rank = 2 * expected_fits_time(s, e, p, sent_ns) + !e->is_soft;
             if (rank > best) {
                 best = rank;
                 found = e;

@@ -55,7 +55,7 @@ bool expected_may_be_lost(const struct model *m, const struct expected *e, uint3
                           int64_t now_ns)
 {
     enum { HEAD_MOST = 80 };
-    return e->is_soft || e->expires_ns <= now_ns ||
+    return e->is_soft || e->expires_ns <= now_ns || (m->drops && e->qos > 0) ||
            (max_packet_size > 0 && e->message->payload.size + HEAD_MOST > max_packet_size);
 }
 
@@ -65,9 +65,10 @@ uint32_t expected_expiry_s(const struct expected *e, int64_t sent_ns)
     return left_ns <= 0 ? 1 : (uint32_t)((left_ns + SECOND_NS - 1) / SECOND_NS);
 }
 
-bool expected_fits_time(const struct expected *e, const struct publish *p, int64_t sent_ns)
+bool expected_fits_time(const struct sim_session *s, const struct expected *e,
+                        const struct publish *p, int64_t sent_ns)
 {
-    if (e->expires_ns <= sent_ns)
+    if (p->dup ? e->taken_ns > s->parted_ns : e->expires_ns <= sent_ns)
         return false;
     return !properties_have(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL) ||
            p->properties.message_expiry_interval == expected_expiry_s(e, sent_ns);
@@ -254,7 +255,7 @@ void model_on_connack(struct model *m, struct conn *c, const struct connack *p)
 {
     struct sent *sent = first_sent(c);
     struct sim_session *s = m->by_actor[c->actor_index];
-    if (m->is_over)
+    if (m->is_over || m->is_blind)
         return;
     if (sent == NULL || sent->type != PACKET_CONNECT) {
         MODEL_FAIL(m, "#%u: a CONNACK without a CONNECT", c->number);
@@ -306,7 +307,7 @@ static bool has_reason_to_close(const struct model *m, const struct conn *c)
 void model_on_closed(struct model *m, struct conn *c, bool fault_was_seen)
 {
     c->is_closed = true;
-    if (m->is_over)
+    if (m->is_over || m->is_blind)
         return;
     if (!fault_was_seen && !has_reason_to_close(m, c))
         MODEL_FAIL(m, "#%u (c%u) was closed for no reason", c->number, c->actor_index);
@@ -498,7 +499,7 @@ void model_on_taken(struct model *m, struct conn *c, const struct packet *packet
     m->last_taken = c;
     m->last_was_connect = packet->type == PACKET_CONNECT;
     c->taken_ns = m->world->now_ns;
-    if (m->is_over)
+    if (m->is_over || m->is_blind)
         return;
     if (!is_what_was_sent(sent, packet)) {
         MODEL_FAIL(m, "#%u: the broker took a %s that was not sent", c->number,
@@ -559,7 +560,7 @@ static void soften_retained(struct sim_session *s)
 void model_on_turn_end(struct model *m, const struct server *server)
 {
     struct list *next;
-    if (m->is_over)
+    if (m->is_over || m->is_blind)
         return;
     bool walks = peek_has_walks(server);
     for (struct list *l = m->sessions.next; l != &m->sessions; l = next) {

@@ -119,7 +119,9 @@ struct model {
     const struct conn *last_taken; /* whose packet it was */
     bool last_was_connect;
     bool has_had_walks; /* Retained Messages were once sent later than at once */
-    bool is_over; /* the broker is stopping: nothing is judged */
+    bool drops;    /* queues are short: messages may be lost at their limits */
+    bool is_blind; /* memory fails: nothing is promised, nothing is followed or judged */
+    bool is_over;  /* the broker is stopping: nothing is judged any more */
     uint64_t delivered; /* how many messages clients have received */
 };
 
@@ -146,8 +148,9 @@ void model_check_quiet(struct model *m);
 bool expected_may_be_lost(const struct model *m, const struct expected *e, uint32_t max_packet_size,
                           int64_t now_ns);
 uint32_t expected_expiry_s(const struct expected *e, int64_t sent_ns); /* at least 1 */
-/* Could it be this one, sent at that time for the first time? */
-bool expected_fits_time(const struct expected *e, const struct publish *p, int64_t sent_ns);
+/* Could it be this one, sent at that time? */
+bool expected_fits_time(const struct sim_session *s, const struct expected *e,
+                        const struct publish *p, int64_t sent_ns);
 uint8_t model_granted_qos(const struct model *m, const struct sim_message *message,
                           uint8_t options);
 struct flight *session_flight(const struct sim_session *s, uint16_t packet_id);

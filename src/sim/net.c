@@ -344,11 +344,13 @@ static size_t room_in(const struct link *l)
 static size_t take(struct link *l, const struct iovec *parts, int count, size_t most)
 {
     size_t taken = 0;
+    world_hold_failures(l->net->world);
     for (int i = 0; i < count && taken < most; i++) {
         size_t size = parts[i].iov_len < most - taken ? parts[i].iov_len : most - taken;
         pipe_write(l->net, &l->down, parts[i].iov_base, size);
         taken += size;
     }
+    world_resume_failures(l->net->world);
     return taken;
 }
 

@@ -65,7 +65,7 @@ static void on_packet(struct tap *tap, const struct connection *c, enum tap_dire
     struct sim *s = container_of(tap, struct sim, tap);
     struct stream *stream = peek_stream(c);
     struct conn *conn = stream == NULL ? NULL : link_owner(link_of_stream(stream));
-    if (conn == NULL)
+    if (conn == NULL || s->model.is_blind)
         return;
     if (direction == TAP_RECEIVED) {
         plant_on_taken(&s->plant, c, p);
@@ -99,17 +99,20 @@ static struct config *draw_config(struct sim *s)
                                               "hash-topic" };
     static const unsigned windows[] = { 20, 20, 1, 3, 8 };
     char text[CONFIG_TEXT_SIZE];
+    unsigned queued_max = flip(s, 100) ? 1 + dice_below(&s->dice, 10) : 0;
     struct config *config = NULL;
     struct config_error error;
     int length = snprintf(text, sizeof text,
                           "listener 1883\nallow_anonymous true\nmax_inflight_messages %u\n"
                           "shared_subscription_strategy %s\nallow_duplicate_messages %s\n"
                           "queue_qos0_messages %s\nupgrade_outgoing_qos %s\n"
-                          "max_topic_alias %u\nmax_topic_alias_broker %u\n",
+                          "max_topic_alias %u\nmax_topic_alias_broker %u\n"
+                          "max_queued_messages %u\nqueue_policy %s\n",
                           windows[dice_below(&s->dice, 5)], strategies[dice_below(&s->dice, 4)],
                           flip(s, 700) ? "true" : "false", flip(s, 300) ? "true" : "false",
                           flip(s, 100) ? "true" : "false", dice_below(&s->dice, 12),
-                          dice_below(&s->dice, 12));
+                          dice_below(&s->dice, 12), queued_max,
+                          flip(s, 500) ? "drop-newest" : "drop-oldest");
     assert(length > 0 && (size_t)length < sizeof text);
     int result = config_parse(&s->world.env, bytes_of_string(text), "drawn", NULL, NULL, &config,
                               &error);
@@ -141,6 +144,8 @@ static bool open_broker(struct sim *s)
     if (s->config == NULL)
         return false;
     model_init(&s->model, &s->arena, &s->world, s->trace, s->config);
+    s->model.drops = s->config->max_queued_messages > 0;
+    s->model.is_blind = flip(s, 100);
     s->log = (struct log){ s->options->is_verbose ? LOG_TYPE_ALL : 0, write_log };
     s->server = server_create(&s->world.env, s->config, &s->log, s->worker_count);
     assert(s->server != NULL);
@@ -223,7 +228,10 @@ static void turn(struct sim *s, unsigned i)
     struct worker *w = s->server->workers[i];
     struct bed *bed = &s->beds[i];
     trace_mix(s->trace, i);
+    if (s->model.is_blind && flip(s, 50))
+        world_fail_at(&s->world, 1 + dice_below(&s->dice, 30));
     worker_turn(w, 0);
+    world_fail_at(&s->world, 0);
     int64_t wait = worker_wait_ns(w);
     bed->is_asleep = wait > 0 && mailbox_sleep(&w->mailbox);
     bed->until_ns = !bed->is_asleep || wait == INT64_MAX ? INT64_MAX : s->world.now_ns + wait;
@@ -377,7 +385,7 @@ static void play(struct sim *s)
         return;
     open_stage(s);
     run_wild(s);
-    if (!s->trace->has_failed && !flip(s, 150))
+    if (!s->trace->has_failed && !s->model.is_blind && !flip(s, 150))
         run_calm(s);
     run_stop(s);
 }

@@ -9,7 +9,7 @@
 #include "sim/plant.h"
 #include "sim/trace.h"
 
-enum { SIM_STEPS_DEFAULT = 3000, SIM_WORKERS_MAX = 8 };
+enum { SIM_STEPS_DEFAULT = 10000, SIM_WORKERS_MAX = 8 };
 
 struct sim_options {
     uint64_t seed;

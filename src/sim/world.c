@@ -1,6 +1,7 @@
 /* sim/world.c: see world.h. */
 #include "sim/world.h"
 #include "base/list.h"
+#include "base/memory.h"
 #include <errno.h>
 
 #define START_NS      (INT64_C(1000) * 1000000000)
@@ -41,4 +42,21 @@ void world_init(struct world *w, uint64_t seed)
         .wall_offset_ns = START_WALL_NS,
     };
     w->env = (struct env){ .clock = &w->clock, .random = &w->random, .files = &w->files };
+}
+
+void world_fail_at(struct world *w, uint64_t nth)
+{
+    w->fail_in = nth;
+    (void)memory_fail_at(nth);
+}
+
+void world_hold_failures(struct world *w)
+{
+    uint64_t seen = memory_fail_at(0);
+    w->fail_in = w->fail_in > seen ? w->fail_in - seen : 0;
+}
+
+void world_resume_failures(struct world *w)
+{
+    (void)memory_fail_at(w->fail_in);
 }

@@ -15,7 +15,14 @@ struct world {
     struct dice dice; /* of the broker's random door, so that what it asks for changes nothing else */
     int64_t now_ns;
     int64_t wall_offset_ns; /* the wall clock can be set; nobody may be hurt by it */
+    uint64_t fail_in;       /* the broker's nth allocation from now on fails; 0: none */
 };
 
 /* The network door is filled in by net_create. */
 void world_init(struct world *w, uint64_t seed);
+
+/* Makes an allocation fail; 0 switches it off. */
+void world_fail_at(struct world *w, uint64_t nth);
+/* The world's own allocations in the middle of a turn do not count. */
+void world_hold_failures(struct world *w);
+void world_resume_failures(struct world *w);
