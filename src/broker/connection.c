@@ -35,8 +35,6 @@ static struct connection *create(struct worker *w, unsigned listener, struct str
     buffer_init(&c->rx);
     sendq_init(&c->tx);
     timer_init(&c->timer, TIMER_CONNECTION);
-    alias_in_init(&c->aliases_in, 0);
-    alias_out_init(&c->aliases_out, 0, w->server->seed);
     return c;
 }
 
@@ -60,8 +58,7 @@ static struct connection *begin(struct worker *w, unsigned listener, struct stre
         return NULL;
     }
     c->watched = NET_READ;
-    c->opened_ns = opened_ns;
-    c->received_ns = worker_live_ns(w);
+    c->received_ns = opened_ns;
     list_push_back(&w->connections, &c->link);
     count_connection(w, listener, 1);
     timers_set(w->timers, &c->timer, w->now_ns + (int64_t)w->config->connect_timeout_s * SECOND_NS);
@@ -136,6 +133,15 @@ void connection_take(struct worker *w, struct handoff *h)
     handoff_destroy(w, h);
 }
 
+struct connection_aliases *connection_aliases(struct connection *c)
+{
+    if (c->aliases == NULL && (c->aliases = memory_alloc(sizeof *c->aliases)) != NULL) {
+        alias_in_init(&c->aliases->in, c->alias_in_max);
+        alias_out_init(&c->aliases->out, c->alias_out_max, c->worker->server->seed);
+    }
+    return c->aliases;
+}
+
 struct stream *connection_give_up_stream(struct connection *c)
 {
     struct stream *stream = c->stream;
@@ -155,8 +161,11 @@ void connection_destroy(struct connection *c)
     timers_cancel(c->worker->timers, &c->timer);
     buffer_fini(&c->rx);
     sendq_fini(&c->tx, &c->worker->chunks);
-    alias_in_fini(&c->aliases_in);
-    alias_out_fini(&c->aliases_out);
+    if (c->aliases != NULL) {
+        alias_in_fini(&c->aliases->in);
+        alias_out_fini(&c->aliases->out);
+    }
+    memory_free(c->aliases);
     memory_free((void *)c->placed_id.data);
     memory_free(c);
 }
@@ -226,7 +235,7 @@ static int64_t keep_alive_deadline(const struct connection *c)
 
 static int64_t connect_deadline(const struct connection *c)
 {
-    return c->opened_ns + (int64_t)c->worker->config->connect_timeout_s * SECOND_NS;
+    return c->received_ns + (int64_t)c->worker->config->connect_timeout_s * SECOND_NS;
 }
 
 static int64_t packet_deadline(const struct connection *c)

@@ -18,6 +18,11 @@
 
 struct client;
 
+struct connection_aliases {
+    struct alias_in in;
+    struct alias_out out;
+};
+
 enum connection_state {
     CONNECTION_AWAITS_CONNECT,
     CONNECTION_OPEN,
@@ -55,13 +60,12 @@ struct connection {
     uint32_t rx_size; /* its size, as far as its header said; 0: not known */
     struct sendq tx;
     struct timer timer;
-    int64_t opened_ns;      /* these four as worker_live_ns */
-    int64_t received_ns;    /* the last packet */
+    int64_t received_ns;    /* the last packet; before CONNECT: when it was opened */
     int64_t rx_begun_ns;    /* the unfinished packet; meaningless if there is none */
     int64_t tx_progress_ns; /* the socket took bytes; meaningless if none wait */
 
-    struct alias_in aliases_in;
-    struct alias_out aliases_out;
+    uint16_t alias_in_max, alias_out_max;
+    struct connection_aliases *aliases; /* NULL until one is used */
     struct bytes placed_id; /* owned; the Client Identifier of a handoff, until CONNECT is done */
 };
 
@@ -70,7 +74,7 @@ struct connection {
 struct handoff {
     struct stream *stream;
     unsigned listener;
-    int64_t opened_ns;
+    int64_t opened_ns; /* as worker_live_ns */
     struct bytes client_id; /* owned; of which it carries a claim in the directory */
     bool has_assigned_id;   /* we chose it: CONNECT says nothing */
     struct buffer received;
@@ -126,6 +130,9 @@ void connection_fail(struct connection *c, enum reason reason, const char *text)
 
 /* The same without any packet: the peer has gone, or has said goodbye (clean). */
 void connection_close(struct connection *c, bool is_clean, const char *text);
+
+/* The Topic Aliases, made at first use.  NULL: no memory. */
+struct connection_aliases *connection_aliases(struct connection *c);
 
 void connection_pause(struct connection *c, unsigned why);
 void connection_resume(struct connection *c, unsigned why); /* goes on with what was read */

@@ -245,7 +245,9 @@ static void read_large(struct connection *c)
     if (!judge_recv(c, got))
         return;
     buffer_commit(&c->rx, (size_t)got);
-    c->rx_begun_ns = c->received_ns = worker_live_ns(c->worker); /* slow, but alive */
+    c->rx_begun_ns = worker_live_ns(c->worker);
+    if (c->state == CONNECTION_OPEN) /* slow, but alive; CONNECT has its own deadline */
+        c->received_ns = c->rx_begun_ns;
     if (c->rx.size == c->rx_size)
         connection_process(c);
 }

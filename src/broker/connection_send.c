@@ -218,8 +218,8 @@ static bool prepare(struct connection *c, const struct message *m, const struct 
         properties_add(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL);
         p->properties.message_expiry_interval = message_expiry_s(m, c->worker->now_ns);
     }
-    if (c->aliases_out.max > 0) {
-        uint16_t alias = alias_out_use(&c->aliases_out, m->topic, is_new_alias);
+    if (c->alias_out_max > 0 && connection_aliases(c) != NULL) {
+        uint16_t alias = alias_out_use(&c->aliases->out, m->topic, is_new_alias);
         if (alias > 0) {
             properties_add(&p->properties, PROPERTY_TOPIC_ALIAS);
             p->properties.topic_alias = alias;
@@ -273,7 +273,7 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
     size_t max = c->max_packet_size < PACKET_SIZE_MAX ? c->max_packet_size : PACKET_SIZE_MAX;
     if (head + p.payload.size > max) { /* [MQTT-3.1.2-24] [MQTT-3.1.2-25] */
         if (is_new_alias && properties_have(&p.properties, PROPERTY_TOPIC_ALIAS))
-            alias_out_forget(&c->aliases_out, pub->message->topic);
+            alias_out_forget(&c->aliases->out, pub->message->topic);
         return false;
     }
     if (enqueue(c, pub, &p, head) != 0) {

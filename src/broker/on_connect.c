@@ -170,7 +170,7 @@ static void hand_over(struct connection *c, unsigned to, struct bytes client_id,
     h->client_id = bytes_of(id, client_id.size);
     h->has_assigned_id = is_assigned;
     h->listener = c->listener;
-    h->opened_ns = c->opened_ns;
+    h->opened_ns = c->received_ns;
     h->stream = connection_give_up_stream(c);
     n->handoff = h;
 }
@@ -362,12 +362,10 @@ static void take_properties(struct connection *c, const struct connect *p)
         c->max_packet_size = p->properties.maximum_packet_size;
     if (properties_have(&p->properties, PROPERTY_REQUEST_PROBLEM_INFORMATION))
         c->wants_problem_information = p->properties.request_problem_information != 0;
-    alias_in_init(&c->aliases_in, l->max_topic_alias);
+    c->alias_in_max = l->max_topic_alias;
     if (properties_have(&p->properties, PROPERTY_TOPIC_ALIAS_MAXIMUM)) {
         uint16_t theirs = p->properties.topic_alias_maximum;
-        alias_out_init(&c->aliases_out,
-                       theirs < l->max_topic_alias_broker ? theirs : l->max_topic_alias_broker,
-                       c->worker->server->seed);
+        c->alias_out_max = theirs < l->max_topic_alias_broker ? theirs : l->max_topic_alias_broker;
     }
 }
 

@@ -61,12 +61,15 @@ static enum reason resolve_topic(struct connection *c, const struct publish *p, 
     *topic = p->topic;
     if (!has_alias)
         return p->topic.size > 0 ? REASON_SUCCESS : REASON_PROTOCOL_ERROR;
-    if (alias == 0 || alias > c->aliases_in.max) /* [MQTT-3.3.2-8] [MQTT-3.3.2-9] */
+    if (alias == 0 || alias > c->alias_in_max) /* [MQTT-3.3.2-8] [MQTT-3.3.2-9] */
         return REASON_TOPIC_ALIAS_INVALID;
+    struct connection_aliases *aliases = connection_aliases(c);
+    if (aliases == NULL)
+        return REASON_QUOTA_EXCEEDED;
     if (p->topic.size == 0)
-        return alias_in_find(&c->aliases_in, alias, topic) ? REASON_SUCCESS : REASON_PROTOCOL_ERROR;
-    return alias_in_set(&c->aliases_in, alias, p->topic) == 0 ? REASON_SUCCESS
-                                                              : REASON_QUOTA_EXCEEDED;
+        return alias_in_find(&aliases->in, alias, topic) ? REASON_SUCCESS : REASON_PROTOCOL_ERROR;
+    return alias_in_set(&aliases->in, alias, p->topic) == 0 ? REASON_SUCCESS
+                                                            : REASON_QUOTA_EXCEEDED;
 }
 
 /* What is wrong with this one message: it is not delivered, the connection goes on. */

@@ -64,6 +64,7 @@ struct conn {
     struct sim_session *session; /* from CONNACK on */
     bool is_attached;            /* CONNACK sent, not closed */
     bool is_closed;              /* by the broker */
+    bool is_connecting;          /* CONNECT taken, and not answered */
     bool connack_present;        /* what CONNACK has to say */
     bool disconnect_taken;
     enum reason disconnect_reason;

@@ -55,7 +55,7 @@ bool expected_may_be_lost(const struct model *m, const struct expected *e, uint3
                           int64_t now_ns)
 {
     enum { HEAD_MOST = 80 };
-    return e->is_soft || e->expires_ns <= now_ns || (m->drops && e->qos > 0) ||
+    return e->is_soft || e->expires_ns <= now_ns || m->drops ||
            (max_packet_size > 0 && e->message->payload.size + HEAD_MOST > max_packet_size);
 }
 
@@ -251,6 +251,12 @@ static struct sent *first_sent(const struct conn *c)
     return list_is_empty(&c->sent) ? NULL : container_of(c->sent.next, struct sent, link);
 }
 
+static void no_longer_connecting(struct model *m, struct conn *c)
+{
+    m->connecting[c->actor_index] -= c->is_connecting;
+    c->is_connecting = false;
+}
+
 void model_on_connack(struct model *m, struct conn *c, const struct connack *p)
 {
     struct sent *sent = first_sent(c);
@@ -262,6 +268,7 @@ void model_on_connack(struct model *m, struct conn *c, const struct connack *p)
         return;
     }
     list_remove(&sent->link);
+    no_longer_connecting(m, c);
     if (p->reason != REASON_SUCCESS) {
         MODEL_FAIL(m, "#%u: CONNECT was refused: 0x%02x", c->number, p->reason);
         return;
@@ -293,8 +300,7 @@ static bool has_reason_to_close(const struct model *m, const struct conn *c)
     int64_t now = m->world->now_ns;
     const struct sent *next = first_sent(c);
     int64_t silent = now - c->taken_ns;
-    bool is_replaced = m->last_was_connect && m->last_taken != c &&
-                       m->last_taken->actor_index == c->actor_index;
+    bool is_replaced = m->connecting[c->actor_index] > c->is_connecting; /* by another */
     bool is_silent = c->greeting.keep_alive_s > 0 &&
                      silent * 2 >= (int64_t)c->greeting.keep_alive_s * SECOND_NS * 3;
     return c->disconnect_taken || c->must_fail != REASON_SUCCESS || is_replaced || is_silent ||
@@ -311,6 +317,7 @@ void model_on_closed(struct model *m, struct conn *c, bool fault_was_seen)
         return;
     if (!fault_was_seen && !has_reason_to_close(m, c))
         MODEL_FAIL(m, "#%u (c%u) was closed for no reason", c->number, c->actor_index);
+    no_longer_connecting(m, c);
     if (c->is_attached)
         part(m, c);
     c->is_attached = false;
@@ -496,8 +503,6 @@ static bool is_what_was_sent(const struct sent *sent, const struct packet *p)
 void model_on_taken(struct model *m, struct conn *c, const struct packet *packet)
 {
     struct sent *sent = first_sent(c);
-    m->last_taken = c;
-    m->last_was_connect = packet->type == PACKET_CONNECT;
     c->taken_ns = m->world->now_ns;
     if (m->is_over || m->is_blind)
         return;
@@ -511,8 +516,11 @@ void model_on_taken(struct model *m, struct conn *c, const struct packet *packet
     e.message = sent->message == NULL ? 0 : sent->message->index;
     trace_describe(&e, packet);
     trace_add(m->trace, &e);
-    if (packet->type == PACKET_CONNECT)
-        return; /* counts when CONNACK is sent; until then it may change the worker */
+    if (packet->type == PACKET_CONNECT) { /* counts when CONNACK is sent; it may change the worker */
+        m->connecting[c->actor_index] += !c->is_connecting;
+        c->is_connecting = true;
+        return;
+    }
     if (!c->is_attached) {
         MODEL_FAIL(m, "#%u: a packet was taken before CONNECT was answered", c->number);
         return;

@@ -116,8 +116,7 @@ struct model {
     struct sim_session *by_actor[ACTORS_MAX]; /* NULL: none alive */
     struct retained_model retained[TOPIC_COUNT];
     struct buffer messages; /* struct sim_message *, by index - 1 */
-    const struct conn *last_taken; /* whose packet it was */
-    bool last_was_connect;
+    unsigned connecting[ACTORS_MAX]; /* connections whose CONNECT was taken and not answered */
     bool has_had_walks; /* Retained Messages were once sent later than at once */
     bool drops;    /* queues are short: messages may be lost at their limits */
     bool is_blind; /* memory fails: nothing is promised, nothing is followed or judged */
