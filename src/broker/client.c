@@ -54,14 +54,13 @@ struct client *client_create(struct worker *w, struct bytes client_id)
     struct client *c = slab_alloc(w->clients, &slot, &generation);
     if (c == NULL)
         return NULL;
-    struct session_options options = client_session_options(w->config);
     uint8_t *id = memory_copy(client_id.data, client_id.size);
     c->worker = w;
     c->handle = handle_make(w->index, generation, slot);
     c->client_id = bytes_of(id, client_id.size);
     c->publisher_hash = hash_bytes(w->server->seed, client_id);
     client_init_sink(c);
-    c->session = session_create(&options, &c->sink);
+    c->session = session_create(&w->session_options, &c->sink);
     map_init(&c->subscriptions, w->server->seed, subscription_key);
     timer_init(&c->will_timer, TIMER_WILL_DELAY);
     timer_init(&c->expiry_timer, TIMER_SESSION_EXPIRY);

@@ -101,9 +101,10 @@ static void on_dropped(struct delivery_sink *sink, const struct delivery *d, enu
 
 void client_init_sink(struct client *c)
 {
-    c->sink = (struct delivery_sink){
+    static const struct delivery_sink_ops ops = {
         send_publish, send_pubrel, is_congested, is_flooded, on_finished, on_returned, on_dropped,
     };
+    c->sink.ops = &ops;
 }
 
 /* --------------------------------------------------------------------------------- deliver ---- */

@@ -1,4 +1,8 @@
-/* broker/post.c: letters between workers. */
+/* broker/post.c: letters between workers.
+ *
+ * What a group and its members tell each other must arrive, or they believe different things for
+ * good: when there is no memory for a letter, such a note takes the spare one.  A new spare is
+ * sought each turn. */
 #include "broker/post.h"
 #include "base/memory.h"
 #include "broker/connection.h"
@@ -8,14 +12,24 @@
 
 enum { BUDGET_BYTES = 8 * 1024 * 1024 };
 
-static struct letter *new_letter(struct worker *w, struct outbox *box)
+static bool may_use_spare(enum note_kind kind)
+{
+    return kind != NOTE_DELIVER && kind != NOTE_HANDOFF;
+}
+
+static struct letter *new_letter(struct worker *w, struct outbox *box, enum note_kind kind)
 {
     struct letter *l = memory_alloc(sizeof *l);
+    if (l == NULL && may_use_spare(kind)) {
+        l = w->spare_letter;
+        w->spare_letter = NULL;
+    }
     if (l == NULL)
         return NULL;
     l->next = NULL;
     l->from = w->index;
     l->count = 0;
+    l->number = ++w->letters_begun;
     l->bytes = 0;
     if (box->last == NULL)
         box->first = l;
@@ -31,7 +45,7 @@ struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint6
     assert(to < w->server->worker_count);
     struct outbox *box = &w->outboxes[to];
     struct letter *l = box->last;
-    if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box)) == NULL)
+    if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box, kind)) == NULL)
         return NULL;
     struct worker *target = w->server->workers[to];
     atomic_fetch_add_explicit(&target->unread_bytes[w->index], (int64_t)bytes,
@@ -45,6 +59,8 @@ struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint6
 
 void post_letters(struct worker *w)
 {
+    if (w->spare_letter == NULL)
+        w->spare_letter = memory_alloc(sizeof *w->spare_letter);
     for (unsigned to = 0; to < w->server->worker_count; to++) {
         struct outbox *box = &w->outboxes[to];
         struct worker *target = w->server->workers[to];

@@ -62,6 +62,7 @@ struct letter {
     struct letter *next; /* in the outbox, older first */
     unsigned from;
     uint32_t count;
+    uint64_t number; /* of all that its writer has begun; never 0 */
     size_t bytes; /* of the messages referred to */
     struct note notes[LETTER_NOTES];
 };

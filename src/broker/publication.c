@@ -45,7 +45,8 @@ struct route {
     struct publication *publication;
     size_t matched;
     bool is_short_of_memory;
-    struct letter *last_letters[WORKERS_MAX]; /* whose last note refers to this message */
+    uint64_t last_letters[WORKERS_MAX]; /* whose last note refers to this message, by number: one
+                                           may be posted, read and freed meanwhile */
 
     struct merged *merged; /* allow_duplicate_messages false: one entry per session */
     size_t merged_count, merged_capacity;
@@ -70,7 +71,7 @@ static void send_note(struct route *r, struct subscriber who, uint32_t *many_ids
         memory_free(many_ids);
         return;
     }
-    struct letter *letter = r->worker->outboxes[to].last;
+    uint64_t letter = r->worker->outboxes[to].last->number;
     n->deliver.message = r->last_letters[to] == letter ? NULL : message_ref(kept);
     n->deliver.many_ids = many_ids;
     n->deliver.publisher_hash = p->publisher_hash;
@@ -245,7 +246,7 @@ static void route_init(struct route *r, struct worker *w, struct publication *p)
     r->matched = 0;
     r->is_short_of_memory = false;
     for (unsigned i = 0; i < w->server->worker_count; i++)
-        r->last_letters[i] = NULL;
+        r->last_letters[i] = 0;
     r->merged = NULL;
     r->merged_count = r->merged_capacity = 0;
 }

@@ -132,17 +132,19 @@ static void drop_in_group(struct worker *w, enum drop cause, size_t count)
         metric_bump(&w->metrics.drops[cause], (int64_t)count);
 }
 
-/* Takes over the message. */
-static void hand_over(struct worker *w, const struct share_home *h, struct share_handover *given)
+/* Takes over the message.  False: no memory for the note; it waits on, at the front. */
+static bool hand_over(struct worker *w, const struct share_home *h, struct share_handover *given)
 {
     unsigned to = handle_worker(given->handle);
     struct note local, *n = &local;
     if (to != w->index)
         n = post_note(w, to, NOTE_SHARE_HANDOVER, given->handle, message_size(given->message));
     if (n == NULL) {
+        if (given->ticket == 0) /* QoS 0 does not come back */
+            drop_in_group(w, DROP_NO_MEMORY, 1);
         share_group_return(h->group, given->handle, given->ticket);
         message_unref(given->message);
-        return;
+        return false;
     }
     n->handover.message = given->message;
     n->handover.group = h->handle;
@@ -155,14 +157,15 @@ static void hand_over(struct worker *w, const struct share_home *h, struct share
         local.handle = given->handle;
         shares_on_handover(w, &local);
     }
+    return true;
 }
 
 /* Hands out what can be handed out. */
 static void pump(struct worker *w, struct share_home *h)
 {
     struct share_handover given;
-    while (share_group_next(h->group, w->now_ns, &given))
-        hand_over(w, h, &given);
+    while (share_group_next(h->group, w->now_ns, &given) && hand_over(w, h, &given)) {
+    }
     drop_in_group(w, DROP_EXPIRED, share_group_expired_count(h->group));
     tell_fullness(w, h);
 }

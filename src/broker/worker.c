@@ -55,6 +55,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     w->index = index;
     w->env = server->env;
     w->config = atomic_load(&server->config);
+    w->session_options = client_session_options(w->config);
     w->log = server->log;
     w->now_ns = env_monotonic_ns(w->env);
     w->next_job_ns = w->next_sweep_ns = w->now_ns;
@@ -143,6 +144,7 @@ void worker_destroy(struct worker *w)
     if (w->poller != NULL)
         w->env->network->poller_destroy(w->poller);
     memory_free(w->read_buffer);
+    memory_free(w->spare_letter);
     chunk_pool_fini(&w->chunks);
     arena_fini(&w->scratch);
     memory_free(w);
@@ -350,11 +352,9 @@ static void take_config(struct worker *w, const struct config *config)
     if (w->config == config)
         return;
     w->config = config;
-    struct session_options options = client_session_options(config);
-    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;) {
-        session_set_options(c->session, &options);
+    w->session_options = client_session_options(config);
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
         client_tell_fullness(c);
-    }
     shares_take_config(w);
     for (struct server_job *j = w->server->jobs; w->index == 0 && j != NULL; j = j->next)
         j->next_ns = w->now_ns;

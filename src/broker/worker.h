@@ -20,6 +20,7 @@
 #include "broker/tap.h"
 #include "config/config.h"
 #include "io/sendq.h"
+#include "session/session.h"
 #include <stdatomic.h>
 
 struct client;
@@ -59,11 +60,14 @@ struct worker {
     unsigned index;
     const struct env *env;
     const struct config *config; /* the current one; taken anew each turn */
+    struct session_options session_options; /* from the configuration, for all Sessions */
     struct log *log;
 
     struct poller *poller;
     struct mailbox mailbox;
     struct outbox outboxes[WORKERS_MAX];
+    struct letter *spare_letter; /* for what must not be lost, when there is no memory */
+    uint64_t letters_begun;
     _Atomic int64_t unread_bytes[WORKERS_MAX]; /* posted to us by each worker; any thread */
 
     struct timers *timers;

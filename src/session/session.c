@@ -18,7 +18,7 @@
 #include <errno.h>
 
 struct session {
-    struct session_options options;
+    const struct session_options *options;
     struct delivery_sink *sink;
     struct queue queue;
     struct inflight inflight;
@@ -35,24 +35,18 @@ struct session *session_create(const struct session_options *o, struct delivery_
     struct session *s = memory_alloc_zero(sizeof *s);
     if (s == NULL)
         return NULL;
-    s->options = *o;
+    s->options = o;
     s->sink = sink;
     queue_init(&s->queue);
     inflight_init(&s->inflight);
     return s;
 }
 
-void session_set_options(struct session *s, const struct session_options *o)
-{
-    assert(o->inflight_max > 0);
-    s->options = *o;
-}
-
 static void drop(struct session *s, struct delivery *d, enum drop cause)
 {
     if (d->group != 0)
-        s->sink->on_finished(s->sink, d);
-    s->sink->on_dropped(s->sink, d, cause);
+        s->sink->ops->on_finished(s->sink, d);
+    s->sink->ops->on_dropped(s->sink, d, cause);
     delivery_fini(d);
 }
 
@@ -87,7 +81,7 @@ static void finish(struct session *s, struct delivery *d)
     if ((d->flags & DELIVERY_UNSENT) == 0 && s->is_attached)
         s->unacked--;
     if (d->group != 0)
-        s->sink->on_finished(s->sink, d);
+        s->sink->ops->on_finished(s->sink, d);
     inflight_remove(&s->inflight, d);
 }
 
@@ -95,12 +89,12 @@ static void finish(struct session *s, struct delivery *d)
 static void send(struct session *s, struct delivery *d, bool dup)
 {
     if (d->state == DELIVERY_AWAITS_PUBCOMP) {
-        s->sink->send_pubrel(s->sink, d->packet_id);
+        s->sink->ops->send_pubrel(s->sink, d->packet_id);
         return;
     }
-    enum drop cause = s->sink->send_publish(s->sink, d, dup);
+    enum drop cause = s->sink->ops->send_publish(s->sink, d, dup);
     if (cause != DROP_NONE) {
-        s->sink->on_dropped(s->sink, d, cause);
+        s->sink->ops->on_dropped(s->sink, d, cause);
         finish(s, d);
     }
 }
@@ -124,7 +118,7 @@ static bool has_room(const struct session *s, const struct delivery *d)
     assert(s->resend == 0 && s->unacked == s->inflight.count);
     if (d->qos == 0)
         return true;
-    size_t max = s->options.inflight_bytes_max;
+    size_t max = s->options->inflight_bytes_max;
     if (max > 0 && s->inflight.count > 0 && s->inflight.bytes + delivery_size(d) > max)
         return false;
     return s->unacked < s->window;
@@ -141,11 +135,11 @@ static int send_first_time(struct session *s, struct delivery *d)
         send(s, stored, false);
         return 0;
     }
-    enum drop cause = s->sink->send_publish(s->sink, d, false);
+    enum drop cause = s->sink->ops->send_publish(s->sink, d, false);
     if (cause != DROP_NONE)
-        s->sink->on_dropped(s->sink, d, cause);
+        s->sink->ops->on_dropped(s->sink, d, cause);
     if (d->group != 0)
-        s->sink->on_finished(s->sink, d);
+        s->sink->ops->on_finished(s->sink, d);
     delivery_fini(d);
     return 0;
 }
@@ -171,11 +165,11 @@ static bool send_queued(struct session *s, int64_t now_ns)
 
 void session_pump(struct session *s, int64_t now_ns)
 {
-    while (s->is_attached && s->resend != 0 && !s->sink->is_congested(s->sink))
+    while (s->is_attached && s->resend != 0 && !s->sink->ops->is_congested(s->sink))
         if (!send_again(s))
             return;
     while (s->is_attached && s->resend == 0 && s->queue.count > 0 &&
-           !s->sink->is_congested(s->sink))
+           !s->sink->ops->is_congested(s->sink))
         if (!send_queued(s, now_ns))
             return;
 }
@@ -184,7 +178,7 @@ void session_attach(struct session *s, uint16_t receive_max)
 {
     assert(!s->is_attached && receive_max > 0);
     s->is_attached = true;
-    s->window = receive_max < s->options.inflight_max ? receive_max : s->options.inflight_max;
+    s->window = receive_max < s->options->inflight_max ? receive_max : s->options->inflight_max;
     s->unacked = 0;
     s->resend = 0;
     for (struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;) {
@@ -204,7 +198,7 @@ static void return_to_groups(struct session *s)
             int pushed = queue_push(&s->queue, &d); /* into the place that pop left */
             assert(pushed == 0);
         } else {
-            s->sink->on_returned(s->sink, &d);
+            s->sink->ops->on_returned(s->sink, &d);
             delivery_fini(&d);
         }
     }
@@ -242,7 +236,7 @@ bool session_has_queued_qos0(const struct session *s)
 
 bool session_is_full(const struct session *s, size_t message_size)
 {
-    const struct session_options *o = &s->options;
+    const struct session_options *o = s->options;
     return (o->queued_messages_max > 0 && s->queue.count >= o->queued_messages_max) ||
            (o->queued_bytes_max > 0 && s->queue.bytes + message_size > o->queued_bytes_max);
 }
@@ -251,7 +245,7 @@ bool session_is_full(const struct session *s, size_t message_size)
  * comes all the same was on its way from another thread by then, and has been acknowledged. */
 static bool is_promised(const struct session *s, const struct delivery *d)
 {
-    return s->options.policy == SESSION_REFUSE_PUBLISHER && d->qos > 0;
+    return s->options->policy == SESSION_REFUSE_PUBLISHER && d->qos > 0;
 }
 
 void session_drop_expired(struct session *s, int64_t now_ns)
@@ -266,7 +260,7 @@ void session_drop_expired(struct session *s, int64_t now_ns)
 /* Dropping others cannot help one that is larger than the whole queue. */
 static bool could_fit(const struct session *s, const struct delivery *d)
 {
-    size_t max = s->options.queued_bytes_max;
+    size_t max = s->options->queued_bytes_max;
     return max == 0 || delivery_size(d) <= max;
 }
 
@@ -276,7 +270,7 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
         session_drop_expired(s, now_ns);
     while (session_is_full(s, delivery_size(d)) && !is_promised(s, d)) {
         struct delivery oldest;
-        if (s->options.policy != SESSION_DROP_OLDEST || !could_fit(s, d)) {
+        if (s->options->policy != SESSION_DROP_OLDEST || !could_fit(s, d)) {
             drop(s, d, DROP_QUEUE_FULL);
             return;
         }
@@ -291,11 +285,11 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
  * the Client was away goes first [MQTT-4.6.0-5]. */
 static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
 {
-    if (!s->is_attached && s->options.queue_qos0) {
+    if (!s->is_attached && s->options->queue_qos0) {
         enqueue(s, d, now_ns);
     } else if (!s->is_attached) {
         drop(s, d, DROP_OFFLINE);
-    } else if (s->sink->is_flooded(s->sink)) {
+    } else if (s->sink->ops->is_flooded(s->sink)) {
         drop(s, d, DROP_SLOW);
     } else if (session_has_queued_qos0(s)) {
         enqueue(s, d, now_ns);
@@ -312,7 +306,7 @@ void session_deliver(struct session *s, struct delivery *d, int64_t now_ns)
     } else if (d->qos == 0) {
         deliver_qos0(s, d, now_ns);
     } else if (s->is_attached && s->resend == 0 && s->queue.count == 0 && has_room(s, d) &&
-               !s->sink->is_congested(s->sink)) {
+               !s->sink->ops->is_congested(s->sink)) {
         if (send_first_time(s, d) != 0)
             enqueue(s, d, now_ns);
     } else {
@@ -335,7 +329,7 @@ static void finish_acknowledged(struct session *s, struct delivery *d, enum reas
                                 int64_t now_ns)
 {
     if (reason_is_error(reason)) /* it is not sent again [MQTT-4.4.0-2] [MQTT-4.8.2-6] */
-        s->sink->on_dropped(s->sink, d, DROP_REFUSED);
+        s->sink->ops->on_dropped(s->sink, d, DROP_REFUSED);
     finish(s, d);
     session_pump(s, now_ns);
 }
@@ -362,7 +356,7 @@ bool session_on_pubrec(struct session *s, uint16_t packet_id, enum reason reason
         inflight_drop_message(&s->inflight, d);
         d->state = DELIVERY_AWAITS_PUBCOMP;
     }
-    s->sink->send_pubrel(s->sink, packet_id);
+    s->sink->ops->send_pubrel(s->sink, packet_id);
     return true;
 }
 

@@ -33,6 +33,10 @@ struct session_options {
 /* What a session does to the world.  Filled in by the broker; all calls are made on the session's
  * thread, during calls of the functions below.  None may call back into the session. */
 struct delivery_sink {
+    const struct delivery_sink_ops *ops;
+};
+
+struct delivery_sink_ops {
     /* Sends a PUBLISH; dup as given.  DROP_NONE; or why the Client cannot have it (too large, not
      * authorized): the session goes on as if it had been sent [MQTT-3.1.2-25]. */
     enum drop (*send_publish)(struct delivery_sink *, const struct delivery *, bool dup);
@@ -49,7 +53,9 @@ struct delivery_sink {
     void (*on_dropped)(struct delivery_sink *, const struct delivery *, enum drop cause);
 };
 
-/* sink must outlive the session.  NULL: no memory. */
+/* Options and sink must outlive the session; the options may change between calls
+ * (inflight_max counts from the next attach on).  NULL: no
+ * memory. */
 struct session *session_create(const struct session_options *o, struct delivery_sink *sink);
 
 /* Drops everything: queued deliveries as SESSION_ENDED, or returned if they came from a group.
@@ -102,9 +108,6 @@ enum session_receipt {
 enum session_receipt session_on_publish_qos2(struct session *s, uint16_t packet_id,
                                              uint16_t receive_max);
 bool session_on_pubrel(struct session *s, uint16_t packet_id); /* false: not found */
-
-/* New limits, after a reload of the configuration; inflight_max from the next attach on. */
-void session_set_options(struct session *s, const struct session_options *o);
 
 struct session_stats {
     size_t queued_count, queued_bytes;

@@ -71,7 +71,6 @@ static const char *perform(struct story *t, const char *word, unsigned n, enum r
         t->now_ns = n;
     } else if (strcmp(word, "reload") == 0) {
         t->options.inflight_max = id;
-        session_set_options(t->session, &t->options);
     } else if (strncmp(word, "qos", 3) == 0) {
         story_deliver(t, n, (unsigned)(word[3] - '0'), 0);
     } else if (strncmp(word, "group", 5) == 0) {
@@ -92,7 +91,7 @@ static const char *perform(struct story *t, const char *word, unsigned n, enum r
 static void tell(struct session_options options, const struct line *lines, size_t count)
 {
     struct story t = { .sink = test_sink_make(), .options = options };
-    t.session = session_create(&options, &t.sink.sink);
+    t.session = session_create(&t.options, &t.sink.sink);
     assert_non_null(t.session);
     for (size_t i = 0; i < count; i++) {
         char word[16] = "", events[1024];

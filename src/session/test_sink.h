@@ -138,9 +138,12 @@ static inline void test_on_dropped(struct delivery_sink *sink, const struct deli
 
 static inline struct test_sink test_sink_make(void)
 {
+    static const struct delivery_sink_ops ops = {
+        test_send_publish, test_send_pubrel, test_is_congested, test_is_flooded,
+        test_on_finished,  test_on_returned, test_on_dropped,
+    };
     return (struct test_sink){
-        .sink = { test_send_publish, test_send_pubrel, test_is_congested, test_is_flooded,
-                  test_on_finished, test_on_returned, test_on_dropped },
+        .sink = { &ops },
         .room = TEST_NO_LIMIT,
     };
 }

@@ -175,9 +175,9 @@ static bool is_late_retained(const struct model *m, const struct arrival *a)
 }
 
 /* Published more than once for a group: a 3.x member that got one of them did not say which. */
-static bool is_one_of_many(const struct expected *e)
+static bool is_vague(const struct expected *e)
 {
-    return e->group != NULL && e->message->taken > 1;
+    return e->is_vague || (e->group != NULL && e->message->taken > 1);
 }
 
 static void check_expiry(struct model *m, struct conn *c, const struct expected *e,
@@ -193,7 +193,7 @@ static void check_expiry(struct model *m, struct conn *c, const struct expected 
     if (has != (e->expires_ns != INT64_MAX))
         JUDGE_FAIL(m, c, "m%u %s a Message Expiry Interval", e->message->index,
                    has ? "came with" : "came without");
-    else if (has && p->message_expiry_interval != left_s && !is_one_of_many(e)) /* [MQTT-3.3.2-6] */
+    else if (has && p->message_expiry_interval != left_s && !is_vague(e)) /* [MQTT-3.3.2-6] */
         JUDGE_FAIL(m, c, "m%u came with a Message Expiry Interval of %u s, not %u s",
                    e->message->index, p->message_expiry_interval, left_s);
 }
@@ -320,7 +320,9 @@ static struct expected *improvise(struct model *m, const struct arrival *a, stru
 {
     const struct publish *p = a->publish;
     struct expected *e = story_alloc(m->arena, sizeof *e);
-    *e = (struct expected){ .message = a->message, .qos = p->qos, .is_retained = true };
+    *e = (struct expected){
+        .message = a->message, .qos = p->qos, .is_retained = true, .is_vague = true
+    };
     e->expires_ns = properties_have(&p->properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL)
                         ? a->sent_ns + p->properties.message_expiry_interval * SECOND_NS
                         : INT64_MAX;

@@ -70,10 +70,17 @@ static void lose(struct delivery_sink *sink, const struct delivery *d)
 {
 }
 
+static void plant_sink(struct plant *plant, struct client *client)
+{
+    plant->sink_ops = *client->sink.ops;
+    plant->sink_ops.on_returned = lose;
+    client->sink.ops = &plant->sink_ops;
+}
+
 void plant_on_connack(struct plant *plant, const struct connection *c)
 {
     if (plant->kind == PLANT_LOSE_RETURNED && c->client != NULL)
-        c->client->sink.on_returned = lose;
+        plant_sink(plant, c->client);
     if (plant->kind == PLANT_LEAK && plant->seen++ == 0)
         (void)!memory_alloc(1);
 }

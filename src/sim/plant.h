@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "mqtt/packet.h"
+#include "session/session.h"
 
 struct conn;
 struct connection;
@@ -37,6 +38,7 @@ enum plant_kind {
 struct plant {
     enum plant_kind kind;
     uint32_t seen; /* occasions so far */
+    struct delivery_sink_ops sink_ops; /* of the broker's sessions, changed */
 };
 
 enum plant_kind plant_from_name(const char *name); /* PLANT_NONE: unknown */
