@@ -95,6 +95,7 @@ void client_destroy(struct client *c)
     end_subscriptions(c);
     session_destroy(c->session);
     client_leave_full(c);
+    client_count_held(c, 0, 0);
     timers_cancel(w->timers, &c->will_timer);
     timers_cancel(w->timers, &c->expiry_timer);
     map_remove(&w->clients_by_id, c);
@@ -176,6 +177,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
     metrics_add(&w->metrics, METRIC_clients_connected, -1);
     client_announce_to_groups(c); /* before it returns what they gave it */
     session_detach(c->session);
+    client_after_session(c);
     if (how == PARTING_CLEAN) /* [MQTT-3.14.4-3] */
         client_set_will(c, NULL, 0);
     part_with_will(c);
@@ -299,7 +301,10 @@ void client_announce_to_groups(struct client *c)
 
 void client_check(const struct client *c)
 {
+    struct session_stats stats = session_stats(c->session);
     session_check(c->session);
+    assert(c->held_count == stats.queued_count + stats.inflight_count);
+    assert(c->held_bytes == stats.queued_bytes + stats.inflight_bytes);
     assert(session_is_attached(c->session) == (c->connection != NULL));
     assert(c->connection == NULL || c->connection->client == c);
     assert(map_find(&c->worker->clients_by_id, c->client_id) == c);

@@ -41,6 +41,8 @@ struct client {
     struct connection *connection; /* NULL: not connected */
     struct map subscriptions;      /* struct client_subscription, by filter */
     struct replay *replay;         /* Retained Messages on their way; NULL: none */
+    uint32_t held_count; /* messages of its session, as counted in the metrics */
+    size_t held_bytes;
     struct list full_link; /* in worker->full_clients, and its handle in server->full */
 
     struct message *will; /* NULL: none */
@@ -106,9 +108,11 @@ void client_deliver_handover(struct client *c, const struct note *n);
 /* Tells the homes of the Client's groups that it is online or offline. */
 void client_announce_to_groups(struct client *c);
 
-/* Its queue may have become full, or not: with queue_policy refuse-publisher, publishers everywhere
- * are told. */
-void client_tell_fullness(struct client *c);
+/* To be called when something was done with its session: what it holds is counted, and with
+ * queue_policy refuse-publisher, publishers everywhere are told if its queue is full, or not any
+ * more. */
+void client_after_session(struct client *c);
+void client_count_held(struct client *c, size_t count, size_t bytes);
 void client_leave_full(struct client *c); /* the Session ends */
 void client_tick_full(struct worker *w);  /* now and then: expired messages make room */
 

@@ -344,6 +344,6 @@ void connection_flush(struct connection *c)
         connection_arm(c);
     if (c->client != NULL && (was_congested || !waits) && !connection_is_congested(c)) {
         session_pump(c->client->session, c->worker->now_ns);
-        client_tell_fullness(c->client);
+        client_after_session(c->client);
     }
 }

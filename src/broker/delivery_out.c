@@ -117,7 +117,7 @@ void client_leave_full(struct client *c)
     full_sessions_remove(c->worker->server->full, c->handle);
 }
 
-void client_tell_fullness(struct client *c)
+static void tell_fullness(struct client *c)
 {
     struct worker *w = c->worker;
     bool refuses = w->config->queue_policy == QUEUE_REFUSE_PUBLISHER;
@@ -131,13 +131,30 @@ void client_tell_fullness(struct client *c)
         list_push_back(&w->full_clients, &c->full_link);
 }
 
+void client_count_held(struct client *c, size_t count, size_t bytes)
+{
+    struct metrics *m = &c->worker->metrics;
+    metrics_add(m, METRIC_queued_messages, (int64_t)count - (int64_t)c->held_count);
+    metrics_add(m, METRIC_queued_bytes, (int64_t)bytes - (int64_t)c->held_bytes);
+    c->held_count = (uint32_t)count;
+    c->held_bytes = bytes;
+}
+
+void client_after_session(struct client *c)
+{
+    struct session_stats stats = session_stats(c->session);
+    client_count_held(c, stats.queued_count + stats.inflight_count,
+                      stats.queued_bytes + stats.inflight_bytes);
+    tell_fullness(c);
+}
+
 void client_tick_full(struct worker *w)
 {
     for (struct list *l = w->full_clients.next, *next; l != &w->full_clients; l = next) {
         struct client *c = container_of(l, struct client, full_link);
         next = l->next;
         session_drop_expired(c->session, w->now_ns);
-        client_tell_fullness(c);
+        client_after_session(c);
     }
 }
 
@@ -197,7 +214,7 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
             else
                 d.ids.one = id;
             session_deliver(c->session, &d, c->worker->now_ns);
-            client_tell_fullness(c);
+            client_after_session(c);
             return; /* the delivery owns many_ids now */
         }
     }
@@ -214,5 +231,5 @@ void client_deliver_handover(struct client *c, const struct note *n)
     if (retain_flag(c, d.message, n->handover.options, false))
         d.flags |= DELIVERY_RETAIN;
     session_deliver(c->session, &d, c->worker->now_ns);
-    client_tell_fullness(c);
+    client_after_session(c);
 }

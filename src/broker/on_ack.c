@@ -17,7 +17,7 @@ void on_puback(struct connection *c, const struct ack *p)
     struct client *client = c->client;
     count_unknown(c,
                   session_on_puback(client->session, p->packet_id, p->reason, c->worker->now_ns));
-    client_tell_fullness(client);
+    client_after_session(client);
 }
 
 void on_pubrec(struct connection *c, const struct ack *p)
@@ -31,7 +31,7 @@ void on_pubrec(struct connection *c, const struct ack *p)
                                           .reason = REASON_PACKET_IDENTIFIER_NOT_FOUND } };
         connection_send(c, &answer);
     }
-    client_tell_fullness(client);
+    client_after_session(client);
 }
 
 void on_pubrel(struct connection *c, const struct ack *p)
@@ -45,5 +45,5 @@ void on_pubcomp(struct connection *c, const struct ack *p)
 {
     struct client *client = c->client;
     count_unknown(c, session_on_pubcomp(client->session, p->packet_id, c->worker->now_ns));
-    client_tell_fullness(client);
+    client_after_session(client);
 }

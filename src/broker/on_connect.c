@@ -420,7 +420,7 @@ static void attach(struct connection *c, const struct connect *p, struct bytes c
     client_on_connected(client, c, c->client_receive_max);
     connection_arm(c);
     session_pump(client->session, w->now_ns);
-    client_tell_fullness(client);
+    client_after_session(client);
 }
 
 void on_connect(struct connection *c, const struct connect *p, struct bytes whole)

@@ -17,7 +17,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CLIENTS = 3, IN_SIZE = 128 * 1024, COMMANDS_MAX = 300, WORKERS = 0x01, CONFIG = 0x0e };
+enum {
+    CLIENTS = 3,
+    IN_SIZE = 128 * 1024,
+    COMMANDS_MAX = 300,
+    WORKERS = 0x01,
+    CONFIG = 0x0e,
+    TAPPED = 0x10
+};
 
 enum command_kind {
     SAY,     /* argument: how many bytes; they follow */
@@ -68,6 +75,7 @@ struct client {
 
 struct play {
     struct fuzz_world *world;
+    struct tap tap;
     unsigned workers;
     struct client clients[CLIENTS];
 };
@@ -176,6 +184,13 @@ static void listen_all(struct play *p)
         learn_version(p->world, &p->clients[i]);
         listen(&p->clients[i]);
     }
+}
+
+static void look(struct tap *tap, const struct connection *c, enum tap_direction direction,
+                 const struct packet *p)
+{
+    assert(strcmp(packet_type_name(p->type), "RESERVED") != 0);
+    assert(direction == TAP_SENT || p->type == PACKET_CONNECT || c->state == CONNECTION_OPEN);
 }
 
 /* --------------------------------------------------------------------------------- commands --- */
@@ -308,6 +323,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (p == NULL)
         return 0;
     p->workers = 1 + (settings & WORKERS);
+    p->tap = (struct tap){ .on_packet = look };
     p->world = fuzz_world_create(settings);
     for (int i = 0; i < CLIENTS; i++) {
         p->clients[i].link = NULL;
@@ -316,6 +332,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     fuzz_world_configure(p->world, configs[(settings & CONFIG) >> 1]);
     if (fuzz_world_start(p->world, p->workers) == 0) {
+        server_set_taps(p->world->server, (settings & TAPPED) != 0 ? &p->tap : NULL);
         play(p, &s);
         fuzz_world_stop(p->world);
     }

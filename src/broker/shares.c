@@ -327,8 +327,7 @@ void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t t
 static bool is_member(const struct client *c, uint64_t group)
 {
     size_t cursor = 0;
-    for (const struct client_subscription *s;
-         (s = map_next(&c->subscriptions, &cursor)) != NULL;)
+    for (const struct client_subscription *s; (s = map_next(&c->subscriptions, &cursor)) != NULL;)
         if (s->share != NULL && router_share_handle(s->share) == group)
             return true;
     return false;

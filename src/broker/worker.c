@@ -354,7 +354,7 @@ static void take_config(struct worker *w, const struct config *config)
     w->config = config;
     w->session_options = client_session_options(config);
     for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
-        client_tell_fullness(c);
+        client_after_session(c);
     shares_take_config(w);
     for (struct server_job *j = w->server->jobs; w->index == 0 && j != NULL; j = j->next)
         j->next_ns = w->now_ns;
