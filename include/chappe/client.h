@@ -57,8 +57,8 @@ struct chappe_client_options {
     struct chappe_bytes password; /* data NULL: none.  3.x: only with a user name */
     const struct chappe_message *will; /* NULL: none.  Its properties are Will Properties. */
     struct chappe_bytes properties;    /* of CONNECT, 5.0 only.  The client keeps to them: Receive
-                                          Maximum, Maximum Packet Size, Topic Alias Maximum (incoming
-                                          aliases are resolved), Session Expiry Interval and
+                                          Maximum, Maximum Packet Size, Topic Alias Maximum
+                                          (incoming aliases are resolved), Session Expiry Interval and
                                           Authentication Method mean what they say. */
 
     uint32_t packet_size_max;    /* largest packet taken from the Server, bytes; 0: as large as

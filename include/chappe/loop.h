@@ -25,9 +25,8 @@ struct chappe_loop_options {
     const char *bind_address; /* local address or name; NULL: any */
     uint16_t port;            /* 0: 1883 */
     bool nodelay;             /* TCP_NODELAY: smaller delay, perhaps more packets */
-    uint32_t
-        connect_timeout_ms;    /* of the TCP handshake, over all addresses of the name; 0: 30 s.
-                                  Looking up the name takes as long as the system's resolver does. */
+    uint32_t connect_timeout_ms; /* of the TCP handshake, over all addresses of the name; 0: 30 s.
+                                    Looking up the name takes as long as the resolver does. */
     uint32_t reconnect_min_ms; /* after a lost connection, wait this long before another attempt, */
     uint32_t reconnect_max_ms; /* then twice as long, up to this, each time with some jitter;
                                   0: do not reconnect */

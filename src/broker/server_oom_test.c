@@ -228,6 +228,7 @@ static void play(struct scene *s)
     bool a_has_wild = ask(s, a, "82 { 0002 { 0b 08 } s't/+' 01 s'will/#' 02 }", PACKET_SUBACK);
     bool a_shares = ask(s, a, "82 { 0003 { } s'$share/g/s' 02 }", PACKET_SUBACK);
     bool b_has = ask(s, b, "82 { 0001 s'u/#' 02 }", PACKET_SUBACK);
+    send_to_group(s, a_shares, false);
     bool b_shares = ask(s, b, "82 { 0002 s'$share/g/s' 01 }", PACKET_SUBACK);
 
     send(s, b, "33 { s't/kept' 0002 'kept' }", PACKET_PUBACK, a, a_has_wild);

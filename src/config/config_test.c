@@ -264,7 +264,7 @@ static void strings_have_a_limit(void **state)
         struct world w;
         world_init(&w, no_files);
         char *text = test_calloc(1, LIMIT + 32);
-        strcat(text, "pid_file ");
+        memcpy(text, "pid_file ", sizeof "pid_file ");
         memset(text + strlen(text), 'x', LIMIT + extra);
         assert_int_equal(parse(&w, text), extra == 0 ? 0 : -EINVAL);
         if (extra == 0)
@@ -629,7 +629,7 @@ static void there_is_a_limit_of_listeners(void **state)
     assert_int_equal(parse(&w, text), 0);
     assert_int_equal(w.config->listener_count, CONFIG_LISTENERS_MAX);
     world_fini(&w);
-    strcat(text, "listener 1000\n");
+    snprintf(text + strlen(text), sizeof text - strlen(text), "listener 1000\n");
     assert_int_equal(parse(&w, text), -EINVAL);
     assert_string_equal(w.error.text, "Error: More than 64 listeners.");
     assert_int_equal(w.error.line, CONFIG_LISTENERS_MAX + 1);

@@ -197,8 +197,8 @@ const struct option option_table[] = {
       .help = "Whether a client gets a message once per matching subscription, or only once." },
     { .name = "reason_strings", .group = OPTION_GROUP_DELIVERY, .type = OPTION_BOOL,
       CONFIG(reason_strings), .initial = "false",
-      .help = "Whether MQTT 5.0 clients are told in words, too, why something failed (Reason String), "
-              "as far as they want to hear it." },
+      .help = "Whether MQTT 5.0 clients are told in words, too, why something failed (Reason "
+              "String), as far as they want to hear it." },
     { .name = "response_information", .group = OPTION_GROUP_DELIVERY, .type = OPTION_STRING,
       CONFIG(response_information), .arguments = "TEXT", .default_text = "none",
       .example = "reply/",
@@ -207,8 +207,8 @@ const struct option option_table[] = {
     { .name = "server_reference", .group = OPTION_GROUP_DELIVERY, .type = OPTION_STRING,
       CONFIG(server_reference), .arguments = "TEXT", .default_text = "none",
       .example = "other.example.org:1883",
-      .help = "Where MQTT 5.0 clients are sent when this broker shuts down, or has as many sessions "
-              "as it may have." },
+      .help = "Where MQTT 5.0 clients are sent when this broker shuts down, or has as many "
+              "sessions as it may have." },
 
     /* ---- retained messages ---- */
     { .name = "retain_available", .group = OPTION_GROUP_RETAINED, .type = OPTION_BOOL,

@@ -3,7 +3,8 @@
  *     [ struct message | topic | properties | payload ]
  *
  * Properties are those that travel to subscribers unaltered, still encoded: everything but Topic
- * Alias, Subscription Identifier, Message Expiry Interval and a Will's delay.  [MQTT-3.3.2-4] [MQTT-3.3.2-15]
+ * Alias, Subscription Identifier, Message Expiry Interval and a Will's delay.  [MQTT-3.3.2-4]
+ * [MQTT-3.3.2-15]
  * [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-20]  The order of User Properties is kept
  * [MQTT-3.3.2-18]. */
 #pragma once

@@ -1,4 +1,4 @@
-/* mqtt/reason.h: Reason Codes (MQTT 5.0, section 2.4), the protocol's own vocabulary of outcomes. */
+/* mqtt/reason.h: Reason Codes (MQTT 5.0, section 2.4), the protocol's vocabulary of outcomes. */
 #pragma once
 
 #include <stdbool.h>

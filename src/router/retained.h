@@ -14,7 +14,8 @@ struct retained_limits {
     size_t bytes;    /* of message_size(); 0: no limit */
 };
 
-struct retained *retained_create(uint64_t seed, struct retained_limits limits); /* NULL: no memory */
+/* NULL: no memory. */
+struct retained *retained_create(uint64_t seed, struct retained_limits limits);
 void retained_destroy(struct retained *r); /* NULL is fine; no cursor may be open */
 
 /* Sets the Retained Message of message->topic (takes a reference of its own).  An empty payload
@@ -38,7 +39,8 @@ size_t retained_sweep(struct retained *r, int64_t now_ns, size_t nodes);
  * is seen exactly once).  filter is copied.  A filter starting with a wildcard does not match
  * topics that start with '$'. */
 struct retained_cursor;
-struct retained_cursor *retained_open(struct retained *r, struct bytes filter); /* NULL: no memory */
+/* NULL: no memory. */
+struct retained_cursor *retained_open(struct retained *r, struct bytes filter);
 void retained_close(struct retained_cursor *c);                                /* NULL is fine */
 
 /* Visits at most `nodes` nodes.  Up to max matching messages, each with a reference, go to out;

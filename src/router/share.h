@@ -65,10 +65,10 @@ int share_group_set_member(struct share_group *g, const struct share_member_opti
  * Unknown tickets are ignored. */
 void share_group_return(struct share_group *g, uint64_t handle, uint64_t ticket);
 
-/* The member is gone.  SESSION_ENDED: unfinished messages of QoS 1 go back to the front of the queue
- * in the old order; those of QoS 2 were started and must not go to anybody else [MQTT-4.8.2-5]:
- * they are forgotten.  UNSUBSCRIBED: its session finishes what it was given, nothing goes back
- * [MQTT-3.10.4-3].  Unknown handles are ignored. */
+/* The member is gone.  SESSION_ENDED: unfinished messages of QoS 1 go back to the front of the
+ * queue in the old order; those of QoS 2 were started and must not go to anybody else
+ * [MQTT-4.8.2-5]: they are forgotten.  UNSUBSCRIBED: its session finishes what it was given,
+ * nothing goes back [MQTT-3.10.4-3].  Unknown handles are ignored. */
 enum share_leave { SHARE_LEAVE_SESSION_ENDED, SHARE_LEAVE_UNSUBSCRIBED };
 void share_group_leave(struct share_group *g, uint64_t handle, enum share_leave why);
 

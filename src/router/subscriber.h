@@ -16,9 +16,20 @@ static inline uint64_t handle_make(unsigned worker, uint32_t generation, uint32_
     return (uint64_t)worker << 56 | (uint64_t)(generation & 0xffffff) << 32 | slot;
 }
 
-static inline unsigned handle_worker(uint64_t handle) { return (unsigned)(handle >> 56); }
-static inline uint32_t handle_generation(uint64_t handle) { return (uint32_t)(handle >> 32) & 0xffffff; }
-static inline uint32_t handle_slot(uint64_t handle) { return (uint32_t)handle; }
+static inline unsigned handle_worker(uint64_t handle)
+{
+    return (unsigned)(handle >> 56);
+}
+
+static inline uint32_t handle_generation(uint64_t handle)
+{
+    return (uint32_t)(handle >> 32) & 0xffffff;
+}
+
+static inline uint32_t handle_slot(uint64_t handle)
+{
+    return (uint32_t)handle;
+}
 
 enum { /* the low byte is the Subscription Options byte of SUBSCRIBE */
     SUBSCRIBER_QOS = 0x03,
