@@ -32,7 +32,7 @@ struct poller; /* one per worker: waits for sockets and for wake-ups */
 /* A socket: a Network Connection's bytes, or a listener.  Whoever opened or accepted it owns it. */
 struct stream {
     const struct stream_ops *ops;
-    char peer[48]; /* "ADDRESS:PORT" as Mosquitto prints it; a listener: "ipv4" or "ipv6" */
+    const char *peer; /* "ADDRESS:PORT" as Mosquitto prints it; a listener: "ipv4" or "ipv6" */
 };
 
 struct stream_ops {

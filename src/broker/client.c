@@ -19,7 +19,7 @@
 
 static struct bytes subscription_key(const void *subscription)
 {
-    return ((const struct client_subscription *)subscription)->filter;
+    return client_subscription_filter(subscription);
 }
 
 struct session_options client_session_options(const struct config *config)
@@ -62,9 +62,7 @@ struct client *client_create(struct worker *w, struct bytes client_id)
     client_init_sink(c);
     c->session = session_create(&w->session_options, &c->sink);
     map_init(&c->subscriptions, w->server->seed, subscription_key);
-    timer_init(&c->will_timer, TIMER_WILL_DELAY);
     timer_init(&c->expiry_timer, TIMER_SESSION_EXPIRY);
-    list_init(&c->full_link);
     if (id == NULL || c->session == NULL || map_add(&w->clients_by_id, c) != 0) {
         session_destroy(c->session);
         memory_free(id);
@@ -96,14 +94,13 @@ void client_destroy(struct client *c)
     session_destroy(c->session);
     client_leave_full(c);
     client_count_held(c, 0, 0);
-    timers_cancel(w->timers, &c->will_timer);
     timers_cancel(w->timers, &c->expiry_timer);
     map_remove(&w->clients_by_id, c);
     directory_release(w->server->directory, c->client_id);
     count_client(w, -1);
     memory_free((void *)c->client_id.data);
     memory_free((void *)c->username.data);
-    memory_free(c->drops);
+    memory_free(c->trouble);
     slab_free(w->clients, handle_slot(c->handle));
 }
 
@@ -119,25 +116,47 @@ int client_set_username(struct client *c, struct bytes username)
 
 /* ------------------------------------------------------------------------------------- Will --- */
 
-void client_set_will(struct client *c, struct message *will, uint32_t delay_s)
+/* The Will is gone, its message the caller's.  NULL: there was none. */
+static struct message *take_will(struct client *c)
 {
-    timers_cancel(c->worker->timers, &c->will_timer);
-    message_unref(c->will);
+    struct client_will *will = c->will;
+    if (will == NULL)
+        return NULL;
+    struct message *message = will->message;
+    timers_cancel(c->worker->timers, &will->delay_timer);
+    c->will = NULL;
+    memory_free(will);
+    return message;
+}
+
+void client_drop_will(struct client *c)
+{
+    message_unref(take_will(c));
+}
+
+int client_set_will(struct client *c, struct message *message, uint32_t delay_s,
+                    int64_t lifetime_ns)
+{
+    struct client_will *will = memory_alloc(sizeof *will);
+    if (will == NULL)
+        return -ENOMEM;
+    *will = (struct client_will){ c, message, delay_s, lifetime_ns };
+    timer_init(&will->delay_timer, TIMER_WILL_DELAY);
+    client_drop_will(c);
     c->will = will;
-    c->will_delay_s = delay_s;
+    return 0;
 }
 
 void client_publish_will(struct client *c)
 {
-    struct message *will = c->will;
-    if (will == NULL)
+    int64_t lifetime_ns = c->will == NULL ? MESSAGE_NEVER : c->will->lifetime_ns;
+    struct message *message = take_will(c); /* once [MQTT-3.1.2-10] */
+    if (message == NULL)
         return;
-    c->will = NULL; /* once [MQTT-3.1.2-10] */
-    if (c->will_expires)
-        will->expires_ns = c->worker->now_ns + (int64_t)c->will_expiry_s * SECOND_NS;
-    timers_cancel(c->worker->timers, &c->will_timer);
+    if (lifetime_ns != MESSAGE_NEVER)
+        message->expires_ns = c->worker->now_ns + lifetime_ns;
     metrics_add(&c->worker->metrics, METRIC_wills_published, 1);
-    worker_publish(c->worker, will, c->publisher_hash);
+    worker_publish(c->worker, message, c->publisher_hash);
 }
 
 void client_on_will_delay(struct client *c)
@@ -162,11 +181,11 @@ static void part_with_will(struct client *c)
 {
     if (c->will == NULL)
         return;
-    if (c->will_delay_s == 0 || c->session_expiry_s == 0)
+    if (c->will->delay_s == 0 || c->session_expiry_s == 0)
         client_publish_will(c);
     else
-        timers_set(c->worker->timers, &c->will_timer,
-                   c->worker->now_ns + (int64_t)c->will_delay_s * SECOND_NS);
+        timers_set(c->worker->timers, &c->will->delay_timer,
+                   c->worker->now_ns + (int64_t)c->will->delay_s * SECOND_NS);
 }
 
 void client_on_disconnected(struct client *c, enum client_parting how)
@@ -179,7 +198,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
     session_detach(c->session);
     client_after_session(c);
     if (how == PARTING_CLEAN) /* [MQTT-3.14.4-3] */
-        client_set_will(c, NULL, 0);
+        client_drop_will(c);
     part_with_will(c);
     if (c->session_expiry_s == 0) {
         client_destroy(c);
@@ -214,10 +233,10 @@ static struct subscriber subscriber_of(const struct client *c, uint32_t options,
 static int begin_subscription(struct client *c, struct client_subscription *s)
 {
     struct worker *w = c->worker;
-    struct bytes name, filter;
+    struct bytes whole = client_subscription_filter(s), name, filter;
     bool is_new_group;
-    if (topic_filter_split_share(s->filter, &name, &filter) != SHARE_VALID)
-        return router_subscribe(w->server->router, s->filter, subscriber_of(c, s->options, s->id),
+    if (topic_filter_split_share(whole, &name, &filter) != SHARE_VALID)
+        return router_subscribe(w->server->router, whole, subscriber_of(c, s->options, s->id),
                                 &s->route);
     struct share_options options = { name, filter, shares_home_for(w, name, filter) };
     return router_share_join(w->server->router, &options, &s->share, &is_new_group);
@@ -226,13 +245,15 @@ static int begin_subscription(struct client *c, struct client_subscription *s)
 static struct client_subscription *add_subscription(struct client *c, struct bytes filter,
                                                     uint32_t options, uint32_t id)
 {
-    struct client_subscription *s = memory_alloc(sizeof *s + filter.size);
+    assert(filter.size <= UINT16_MAX);
+    size_t size = offsetof(struct client_subscription, filter) + filter.size;
+    struct client_subscription *s = memory_alloc_zero(size > sizeof *s ? size : sizeof *s);
     if (s == NULL)
         return NULL;
-    *s = (struct client_subscription){ .options = options,
-                                       .id = id,
-                                       .filter = { s->text, filter.size } };
-    memcpy(s->text, filter.data, filter.size);
+    s->options = options;
+    s->id = id;
+    s->filter_size = (uint16_t)filter.size;
+    memcpy(s->filter, filter.data, filter.size);
     if (map_add(&c->subscriptions, s) != 0) {
         memory_free(s);
         return NULL;
@@ -299,6 +320,15 @@ void client_announce_to_groups(struct client *c)
     }
 }
 
+struct client_trouble *client_trouble(struct client *c)
+{
+    if (c->trouble == NULL && (c->trouble = memory_alloc_zero(sizeof *c->trouble)) != NULL) {
+        c->trouble->client = c;
+        list_init(&c->trouble->full_link);
+    }
+    return c->trouble;
+}
+
 void client_check(const struct client *c)
 {
     struct session_stats stats = session_stats(c->session);
@@ -309,4 +339,6 @@ void client_check(const struct client *c)
     assert(c->connection == NULL || c->connection->client == c);
     assert(map_find(&c->worker->clients_by_id, c->client_id) == c);
     assert(!timer_is_set(&c->expiry_timer) || c->connection == NULL);
+    assert(c->will == NULL || (c->will->client == c && c->will->message != NULL));
+    assert(c->trouble == NULL || c->trouble->client == c);
 }

@@ -25,10 +25,35 @@ struct client_subscription {
     uint32_t options;
     uint32_t id;
     bool wants_retained; /* it waits in the Client's replay */
-    struct bytes filter; /* as the Client wrote it */
-    uint8_t text[];
+    uint16_t filter_size;
+    uint8_t filter[]; /* as the Client wrote it */
 };
 
+static inline struct bytes client_subscription_filter(const struct client_subscription *s)
+{
+    return (struct bytes){ s->filter, s->filter_size };
+}
+
+/* The Will Message, and when it is due once the connection is gone. */
+struct client_will {
+    struct client *client;
+    struct message *message;
+    uint32_t delay_s;
+    int64_t lifetime_ns; /* of the message once it is published; MESSAGE_NEVER: no end */
+    struct timer delay_timer;
+};
+
+/* What most Clients never need: made when something goes wrong for the first time, and kept. */
+struct client_trouble {
+    struct client *client;
+    struct list full_link; /* in worker->full_clients, and its handle in server->full */
+    uint16_t takeovers;    /* in this minute */
+    int64_t takeovers_since_ns;
+    int64_t drop_logged_ns;
+    uint32_t drops[DROP_COUNT]; /* by cause */
+};
+
+/* There is one for each Session, and most are idle: what is rare has blocks of its own. */
 struct client {
     struct worker *worker;
     uint64_t handle;
@@ -36,28 +61,18 @@ struct client {
     struct bytes username;   /* owned; data NULL: none */
     uint64_t publisher_hash; /* of client_id */
     struct session *session;
-    bool has_left_group; /* once: handovers may still be on their way */
     struct delivery_sink sink;
-    struct connection *connection; /* NULL: not connected */
-    struct map subscriptions;      /* struct client_subscription, by filter */
-    struct replay *replay;         /* Retained Messages on their way; NULL: none */
+    struct connection *connection;  /* NULL: not connected */
+    struct map subscriptions;       /* struct client_subscription, by filter */
+    struct replay *replay;          /* Retained Messages on their way; NULL: none */
+    struct client_will *will;       /* NULL: none */
+    struct client_trouble *trouble; /* NULL: none so far */
+
+    bool has_left_group; /* once: handovers may still be on their way */
     uint32_t held_count; /* messages of its session, as counted in the metrics */
     size_t held_bytes;
-    struct list full_link; /* in worker->full_clients, and its handle in server->full */
-
-    struct message *will; /* NULL: none */
-    uint32_t will_delay_s;
-    bool will_expires; /* its message has an expiry: will_expiry_s from when it is published */
-    uint32_t will_expiry_s;
-    struct timer will_timer;
-
-    uint32_t session_expiry_s; /* UINT32_MAX: never */
     struct timer expiry_timer; /* runs while not connected */
-
-    uint16_t takeovers; /* in this minute */
-    int64_t takeovers_since_ns;
-    uint32_t *drops; /* by cause; NULL: none so far */
-    int64_t drop_logged_ns;
+    uint32_t session_expiry_s; /* UINT32_MAX: never */
 };
 
 /* A new Session for a Client Identifier that has none here.  Takes over one claim in the directory
@@ -80,8 +95,11 @@ enum client_parting {
 void client_on_disconnected(struct client *c, enum client_parting how);
 void client_on_session_expiry(struct client *c); /* destroys it */
 
-/* The Will Message (a reference, or NULL: none) replaces the one there was. */
-void client_set_will(struct client *c, struct message *will, uint32_t delay_s);
+/* The Will Message replaces the one there was.  Takes over its reference on success.  0, or -ENOMEM
+ * and nothing changed. */
+int client_set_will(struct client *c, struct message *message, uint32_t delay_s,
+                    int64_t lifetime_ns);
+void client_drop_will(struct client *c);    /* if there is one */
 void client_publish_will(struct client *c); /* now, if there is one */
 void client_on_will_delay(struct client *c);
 
@@ -118,5 +136,8 @@ void client_tick_full(struct worker *w);  /* now and then: expired messages make
 
 /* Counts a message that will not reach this Client, and says so once a minute. */
 void client_on_drop(struct client *c, enum drop cause);
+
+/* What there is, or a new one.  NULL: no memory; then what it would have counted is not counted. */
+struct client_trouble *client_trouble(struct client *c);
 
 void client_check(const struct client *c);

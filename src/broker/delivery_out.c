@@ -30,16 +30,16 @@ void client_on_drop(struct client *c, enum drop cause)
 {
     struct worker *w = c->worker;
     metric_bump(&w->metrics.drops[cause], 1);
-    if (c->drops == NULL)
-        c->drops = memory_alloc_zero(DROP_COUNT * sizeof *c->drops);
-    if (c->drops != NULL)
-        c->drops[cause]++;
-    if (!is_at_limit(cause))
+    if (is_at_limit(cause))
+        metrics_add(&w->metrics, METRIC_publish_dropped, 1);
+    struct client_trouble *t = client_trouble(c);
+    if (t == NULL) /* the metrics have it */
         return;
-    metrics_add(&w->metrics, METRIC_publish_dropped, 1);
-    if (c->drop_logged_ns != 0 && w->now_ns - c->drop_logged_ns < DROP_LOG_INTERVAL_NS)
+    t->drops[cause]++;
+    if (!is_at_limit(cause) ||
+        (t->drop_logged_ns != 0 && w->now_ns - t->drop_logged_ns < DROP_LOG_INTERVAL_NS))
         return;
-    c->drop_logged_ns = w->now_ns;
+    t->drop_logged_ns = w->now_ns;
     log_line(w->log, LOG_TYPE_NOTICE, "Outgoing messages are being dropped for client %s. (%s)",
              LOG_TEXT(c->client_id), drop_texts[cause]);
 }
@@ -109,11 +109,17 @@ void client_init_sink(struct client *c)
 
 /* --------------------------------------------------------------------------------- deliver ---- */
 
+/* Do publishers know that its queue is full? */
+static bool is_told_full(const struct client *c)
+{
+    return c->trouble != NULL && !list_is_empty(&c->trouble->full_link);
+}
+
 void client_leave_full(struct client *c)
 {
-    if (list_is_empty(&c->full_link))
+    if (!is_told_full(c))
         return;
-    list_remove(&c->full_link);
+    list_remove(&c->trouble->full_link);
     full_sessions_remove(c->worker->server->full, c->handle);
 }
 
@@ -121,14 +127,15 @@ static void tell_fullness(struct client *c)
 {
     struct worker *w = c->worker;
     bool refuses = w->config->queue_policy == QUEUE_REFUSE_PUBLISHER;
-    bool was_full = !list_is_empty(&c->full_link);
+    bool was_full = is_told_full(c);
     if (!refuses && !was_full)
         return;
     bool is_full = refuses && session_is_full(c->session, 1);
     if (!is_full)
         client_leave_full(c);
-    else if (!was_full && full_sessions_add(w->server->full, c->handle) == 0)
-        list_push_back(&w->full_clients, &c->full_link);
+    else if (!was_full && client_trouble(c) != NULL &&
+             full_sessions_add(w->server->full, c->handle) == 0)
+        list_push_back(&w->full_clients, &c->trouble->full_link);
 }
 
 void client_count_held(struct client *c, size_t count, size_t bytes)
@@ -151,7 +158,7 @@ void client_after_session(struct client *c)
 void client_tick_full(struct worker *w)
 {
     for (struct list *l = w->full_clients.next, *next; l != &w->full_clients; l = next) {
-        struct client *c = container_of(l, struct client, full_link);
+        struct client *c = container_of(l, struct client_trouble, full_link)->client;
         next = l->next;
         session_drop_expired(c->session, w->now_ns);
         client_after_session(c);

@@ -10,10 +10,10 @@
 enum { SHARDS = 64 };
 
 struct entry {
-    unsigned worker;
-    unsigned claims;
-    struct bytes client_id;
-    uint8_t text[];
+    uint32_t claims;
+    uint16_t worker;
+    uint16_t size;
+    uint8_t client_id[];
 };
 
 struct shard {
@@ -28,7 +28,8 @@ struct directory {
 
 static struct bytes key_of(const void *entry)
 {
-    return ((const struct entry *)entry)->client_id;
+    const struct entry *e = entry;
+    return (struct bytes){ e->client_id, e->size };
 }
 
 struct directory *directory_create(uint64_t seed)
@@ -65,11 +66,12 @@ static struct shard *lock_shard(struct directory *d, struct bytes client_id)
 
 static struct entry *add_entry(struct map *entries, struct bytes client_id, unsigned worker)
 {
+    assert(worker <= UINT16_MAX && client_id.size <= UINT16_MAX);
     struct entry *e = memory_alloc(sizeof *e + client_id.size);
     if (e == NULL)
         return NULL;
-    *e = (struct entry){ .worker = worker, .client_id = { e->text, client_id.size } };
-    memcpy(e->text, client_id.data, client_id.size);
+    *e = (struct entry){ .worker = (uint16_t)worker, .size = (uint16_t)client_id.size };
+    memcpy(e->client_id, client_id.data, client_id.size);
     if (map_add(entries, e) == 0)
         return e;
     memory_free(e);

@@ -22,6 +22,7 @@ enum {
 
 struct fuzz_stream {
     struct stream stream;
+    char peer[24]; /* its text */
     struct fuzz_world *world;
     struct fuzz_link *link; /* NULL: a listener */
     unsigned listener;
@@ -175,7 +176,7 @@ static struct fuzz_stream *stream_create(struct fuzz_world *w, const struct stre
     struct fuzz_stream *s = memory_alloc_zero(sizeof *s);
     if (s == NULL)
         return NULL;
-    s->stream.ops = ops;
+    s->stream = (struct stream){ ops, s->peer };
     s->world = w;
     list_init(&s->in_poller);
     w->stream_count++;
@@ -212,8 +213,7 @@ static int link_accept(struct stream *stream, struct stream **out)
         return -ENOMEM;
     s->link = l;
     l->held = s;
-    snprintf(s->stream.peer, sizeof s->stream.peer, "192.0.2.1:%u",
-             40000 + (unsigned)(l - w->links));
+    snprintf(s->peer, sizeof s->peer, "192.0.2.1:%u", 40000 + (unsigned)(l - w->links));
     *out = &s->stream;
     return 0;
 }
@@ -230,7 +230,7 @@ static int network_listen(const struct network *network, const struct listen_opt
         return -ENOMEM;
     assert(w->listener_count < FUZZ_LISTENERS_MAX && max > 0);
     s->listener = w->listener_count++;
-    snprintf(s->stream.peer, sizeof s->stream.peer, "ipv4");
+    snprintf(s->peer, sizeof s->peer, "ipv4");
     *out = &s->stream;
     return 1;
 }

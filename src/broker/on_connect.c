@@ -181,13 +181,16 @@ static void hand_over(struct connection *c, unsigned to, struct bytes client_id,
 static bool is_fighting(struct client *client)
 {
     int64_t now = client->worker->now_ns;
-    if (client->takeovers == 0 || now - client->takeovers_since_ns > 60 * SECOND_NS) {
-        client->takeovers = 0;
-        client->takeovers_since_ns = now;
+    struct client_trouble *t = client_trouble(client);
+    if (t == NULL) /* not counted this time */
+        return false;
+    if (t->takeovers == 0 || now - t->takeovers_since_ns > 60 * SECOND_NS) {
+        t->takeovers = 0;
+        t->takeovers_since_ns = now;
     }
-    if (client->takeovers <= TAKEOVERS_PER_MINUTE_MAX)
-        client->takeovers++;
-    return client->takeovers > TAKEOVERS_PER_MINUTE_MAX;
+    if (t->takeovers <= TAKEOVERS_PER_MINUTE_MAX)
+        t->takeovers++;
+    return t->takeovers > TAKEOVERS_PER_MINUTE_MAX;
 }
 
 /* [MQTT-3.1.4-3]: the other connection of this Client ends first. */
@@ -243,28 +246,30 @@ static struct message *make_will(const struct connection *c, const struct connec
     return message_create(will->topic, &publish, 0, MESSAGE_NEVER);
 }
 
-/* The lifetime of a Will's message begins when it is published; until then its interval waits in
- * will_expiry_s. */
+/* The lifetime of a Will's message begins when it is published.  False: no memory. */
 static bool set_will(struct client *client, const struct connection *c, const struct connect *p)
 {
-    struct message *will = NULL;
+    const struct properties *properties = &p->will.properties;
     uint32_t delay_s = 0;
-    client->will_expires = false;
-    if (p->has_will && (will = make_will(c, p)) == NULL)
+    int64_t lifetime_ns = MESSAGE_NEVER;
+    if (!p->has_will) {
+        client_drop_will(client);
+        return true;
+    }
+    struct message *message = make_will(c, p);
+    if (message == NULL)
         return false;
-    if (p->has_will && version_has_properties(p->version)) {
-        const struct properties *properties = &p->will.properties;
+    message->origin = client->handle;
+    if (version_has_properties(p->version)) {
         if (properties_have(properties, PROPERTY_WILL_DELAY_INTERVAL))
             delay_s = properties->will_delay_interval;
-        if (properties_have(properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
-            client->will_expiry_s = properties->message_expiry_interval;
-            client->will_expires = true;
-        }
+        if (properties_have(properties, PROPERTY_MESSAGE_EXPIRY_INTERVAL))
+            lifetime_ns = properties->message_expiry_interval * SECOND_NS;
     }
-    if (will != NULL)
-        will->origin = client->handle;
-    client_set_will(client, will, delay_s);
-    return true;
+    if (client_set_will(client, message, delay_s, lifetime_ns) == 0)
+        return true;
+    message_unref(message);
+    return false;
 }
 
 /* -------------------------------------------------------------------------------- CONNACK ----- */

@@ -22,6 +22,7 @@ enum note_kind {
     NOTE_SHARE_FINISH,   /* to the home: a handover is done with */
     NOTE_SHARE_RETURN,   /* to the home: a handover was not started */
     NOTE_SHARE_HANDOVER, /* from the home: a message for this member */
+    NOTE_SHARE_REFUSED,  /* from the home: it has no memory for this member */
 };
 
 struct note {

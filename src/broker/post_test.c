@@ -180,9 +180,24 @@ static void test_no_memory(void **state)
 {
     struct fuzz_world *w = test_world(TEST_CONFIG, 2);
     (void)memory_fail_at(1);
-    assert_null(post_note(w->server->workers[0], 1, NOTE_SHARE_LEAVE, 1, 100));
+    assert_null(post_note(w->server->workers[0], 1, NOTE_DELIVER, 1, 100));
     (void)memory_fail_at(0);
     assert_int_equal(unread(w), 0);
+    test_world_end(w);
+}
+
+/* What groups and their members tell each other has a letter in reserve, and soon another one. */
+static void test_spare_letter(void **state)
+{
+    struct fuzz_world *w = test_world(TEST_CONFIG, 3);
+    for (int round = 0; round < 3; round++) {
+        fuzz_world_settle(w);
+        (void)memory_fail_at(1);
+        assert_non_null(post_note(w->server->workers[0], 1, NOTE_SHARE_FINISH, 1, 0));
+        (void)memory_fail_at(1);
+        assert_null(post_note(w->server->workers[0], 2, NOTE_SHARE_FINISH, 1, 0));
+        (void)memory_fail_at(0);
+    }
     test_world_end(w);
 }
 
@@ -202,13 +217,10 @@ static void test_end_with_letters(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_shared_message),
-        cmocka_unit_test(test_nobody_there),
-        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_publisher_waits),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_end_with_letters),
+        cmocka_unit_test(test_order),           cmocka_unit_test(test_shared_message),
+        cmocka_unit_test(test_nobody_there),    cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_publisher_waits), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_spare_letter),    cmocka_unit_test(test_end_with_letters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,7 +80,8 @@ static void step(struct replay *r)
     struct client_subscription *s = r->wanted[r->next];
     bool is_over = s == NULL;
     if (s != NULL && r->cursor == NULL)
-        r->cursor = retained_open(r->client->worker->server->retained, s->filter);
+        r->cursor =
+            retained_open(r->client->worker->server->retained, client_subscription_filter(s));
     if (s != NULL && r->cursor == NULL)
         log_failure(r->client);
     if (s != NULL)

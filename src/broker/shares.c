@@ -1,6 +1,6 @@
 /* broker/shares.c: groups at home, and the notes to and from them.
  *
- *     publisher's worker --DELIVER--> home --HANDOVER--> member's worker
+ *     publisher's worker --DELIVER--> home --HANDOVER, REFUSED--> member's worker
  *                                      ^------FINISH, RETURN, MEMBER, LEAVE-----'
  *
  * Members speak to a home by notes only, to one on their own worker as well: all that one of them
@@ -198,7 +198,8 @@ static void set_member_at_home(struct worker *w, uint64_t group,
                                const struct share_member_options *o)
 {
     struct share_home *h = need_home(w, group);
-    if (h == NULL || share_group_set_member(h->group, o) != 0)
+    bool is_set = h != NULL && share_group_set_member(h->group, o) == 0;
+    if (!is_set && post_note(w, handle_worker(o->handle), NOTE_SHARE_REFUSED, o->handle, 0) == NULL)
         log_line(w->log, LOG_TYPE_ERROR,
                  "Error: Out of memory: a shared subscription gets no messages.");
     if (h != NULL)
@@ -351,6 +352,15 @@ void shares_on_handover(struct worker *w, struct note *n)
     n->handover.message = NULL;
 }
 
+/* SUBACK has said yes already.  The Client can try again: by subscribing, or, if its Session stays,
+ * by coming back. */
+static void on_refused(struct worker *w, uint64_t handle)
+{
+    struct client *c = worker_find_client(w, handle);
+    if (c != NULL && c->connection != NULL)
+        connection_fail(c->connection, REASON_QUOTA_EXCEEDED, "out of memory");
+}
+
 void shares_on_note(struct worker *w, struct note *n)
 {
     switch (n->kind) {
@@ -363,6 +373,9 @@ void shares_on_note(struct worker *w, struct note *n)
     case NOTE_SHARE_FINISH:
     case NOTE_SHARE_RETURN:
         settle_at_home(w, n->kind, n->handle, n->settle.member, n->settle.ticket);
+        break;
+    case NOTE_SHARE_REFUSED:
+        on_refused(w, n->handle);
         break;
     default:
         assert(false && "a note for a group");

@@ -28,7 +28,7 @@ enum {
     LETTERS_PER_TURN = 64,
     ACCEPTS_PER_EVENT = 64,
     TIMERS_PER_TURN = 1000,
-    SWEEP_NODES = 1000, /* a million Retained Messages in under two minutes */
+    SWEEP_NODES = 1000,     /* a million Retained Messages in under two minutes */
     FLUSHES_PER_TURN = 512, /* so that one message to many does not keep others waiting */
 };
 
@@ -40,6 +40,7 @@ enum {
 #define SHED_STEP_NS      (SECOND_NS / 10)
 #define STOP_STEP_NS      (SECOND_NS / 200)
 #define SWEEP_INTERVAL_NS (SECOND_NS / 10)
+#define TRIM_INTERVAL_NS  (SECOND_NS / 10)
 
 static struct bytes client_key(const void *client)
 {
@@ -71,6 +72,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     list_init(&w->replays);
     list_init(&w->full_clients);
     timer_init(&w->listeners_timer, TIMER_LISTENERS);
+    timer_init(&w->chunks_timer, TIMER_CHUNKS);
     w->poller = w->env->network->poller_create(w->env->network);
     w->timers = timers_create(w->now_ns);
     w->clients = slab_create(sizeof(struct client));
@@ -117,7 +119,7 @@ void worker_end_sessions(struct worker *w)
     uint32_t cursor = 0;
     replay_stop_all(w);
     for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
-        client_set_will(c, NULL, 0);
+        client_drop_will(c);
     while (!list_is_empty(&w->connections))
         connection_close(container_of(w->connections.next, struct connection, link), true, NULL);
     cursor = 0;
@@ -301,11 +303,14 @@ static void on_timer(struct worker *w, struct timer *t)
         client_on_session_expiry(container_of(t, struct client, expiry_timer));
         break;
     case TIMER_WILL_DELAY:
-        client_on_will_delay(container_of(t, struct client, will_timer));
+        client_on_will_delay(container_of(t, struct client_will, delay_timer)->client);
         break;
     case TIMER_LISTENERS:
         if (w->phase == WORKER_RUNS)
             worker_watch_listeners(w, true);
+        break;
+    case TIMER_CHUNKS:
+        chunk_pool_trim(&w->chunks);
         break;
     }
 }
@@ -439,6 +444,13 @@ static void flush_dirty(struct worker *w)
         connection_flush(container_of(w->dirty.next, struct connection, dirty_link));
 }
 
+/* Chunks that a burst has left behind go back, unless another one needs them soon. */
+static void watch_chunks(struct worker *w)
+{
+    if (!chunk_pool_is_minimal(&w->chunks) && !timer_is_set(&w->chunks_timer))
+        timers_set(w->timers, &w->chunks_timer, w->now_ns + TRIM_INTERVAL_NS);
+}
+
 /* Were we stopped, or starved?  Then the time since the last turn does not count for peers: they
  * may have spoken meanwhile. */
 static void note_stall(struct worker *w, int64_t last_ns, int64_t expected_ns)
@@ -511,6 +523,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     post_letters(w);
     flush_dirty(w);
     post_letters(w); /* a connection that broke has had its Will sent */
+    watch_chunks(w);
     atomic_fetch_add(&w->server->read_letters, letters);
     destroy_closed(w);
     bool walks = replay_is_ready(w); /* acknowledgements and flushes may have made room */

@@ -33,6 +33,7 @@ enum timer_kind { /* which object a timer is part of */
                   TIMER_SESSION_EXPIRY,
                   TIMER_WILL_DELAY,
                   TIMER_LISTENERS, /* accepting goes on after a pause */
+                  TIMER_CHUNKS,    /* a burst is over */
 };
 
 /* What an event of the poller is about: first member of each thing that is watched. */
@@ -59,7 +60,7 @@ struct worker {
     struct server *server;
     unsigned index;
     const struct env *env;
-    const struct config *config; /* the current one; taken anew each turn */
+    const struct config *config;            /* the current one; taken anew each turn */
     struct session_options session_options; /* from the configuration, for all Sessions */
     struct log *log;
 
@@ -74,6 +75,7 @@ struct worker {
     struct timer listeners_timer;
     struct arena scratch; /* one turn */
     struct chunk_pool chunks;
+    struct timer chunks_timer; /* runs while there are more than the pool keeps */
     uint8_t *read_buffer;
 
     struct slab *clients;     /* struct client */
@@ -83,7 +85,7 @@ struct worker {
     struct list dirty;        /* those with bytes to flush */
     struct list closed;       /* to be destroyed at the end of the turn */
     struct list paused;       /* not read, because of back-pressure */
-    struct list full_clients;   /* whose queue is full, and whose publishers are refused */
+    struct list full_clients; /* whose queue is full, and whose publishers are refused */
     struct list replays;      /* walks over Retained Messages that go on */
     struct listener *listeners;
     size_t listener_count;

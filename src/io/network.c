@@ -30,12 +30,15 @@ struct poller {
     int wake_fd;
 };
 
+enum { PEER_SIZE = INET6_ADDRSTRLEN + sizeof ":65535" };
+
 struct tcp_stream {
     struct stream stream;
     int fd;
+    int spare_fd; /* listeners: given up for a moment when descriptors run out; else -1 */
     bool is_watched;
     bool nodelay; /* listeners: for the connections they accept */
-    int spare_fd; /* listeners: given up for a moment when descriptors run out; else -1 */
+    char peer[];  /* no longer than it has to be: there may be a million */
 };
 
 /* --------------------------------------------------------------------------------- poller ----- */
@@ -181,12 +184,14 @@ static int tcp_accept(struct stream *stream, struct stream **out);
 
 static const struct stream_ops tcp_ops = { tcp_recv, tcp_send, tcp_accept, tcp_close };
 
-static struct tcp_stream *stream_of(int fd)
+static struct tcp_stream *stream_of(int fd, const char *peer)
 {
-    struct tcp_stream *s = memory_alloc_zero(sizeof *s);
+    size_t peer_size = strlen(peer) + 1, size = offsetof(struct tcp_stream, peer) + peer_size;
+    struct tcp_stream *s = memory_alloc_zero(size > sizeof *s ? size : sizeof *s);
     if (s == NULL)
         return NULL;
-    s->stream.ops = &tcp_ops;
+    memcpy(s->peer, peer, peer_size);
+    s->stream = (struct stream){ &tcp_ops, s->peer };
     s->fd = fd;
     s->spare_fd = -1;
     return s;
@@ -218,7 +223,9 @@ static int tcp_accept(struct stream *stream, struct stream **out)
             refuse_one(listener);
         return -error;
     }
-    struct tcp_stream *s = stream_of(fd);
+    char peer[PEER_SIZE];
+    format_peer(&address, peer, sizeof peer);
+    struct tcp_stream *s = stream_of(fd, peer);
     if (s == NULL) {
         (void)close(fd); /* nothing was sent */
         return -ENOMEM;
@@ -226,7 +233,6 @@ static int tcp_accept(struct stream *stream, struct stream **out)
     int on = 1;
     if (listener->nodelay) /* failing costs speed, nothing else */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    format_peer(&address, s->stream.peer, sizeof s->stream.peer);
     *out = &s->stream;
     return 0;
 }
@@ -274,7 +280,8 @@ static int open_listener(const struct addrinfo *address, const struct listen_opt
     if (fd < 0)
         return fd;
     int result = listen(fd, LISTEN_BACKLOG) == 0 ? 0 : -errno;
-    struct tcp_stream *s = result == 0 ? stream_of(fd) : NULL;
+    const char *name = address->ai_family == AF_INET6 ? "ipv6" : "ipv4";
+    struct tcp_stream *s = result == 0 ? stream_of(fd, name) : NULL;
     if (s == NULL) {
         *error_text = "listen";
         (void)close(fd); /* nobody was connected */
@@ -282,8 +289,6 @@ static int open_listener(const struct addrinfo *address, const struct listen_opt
     }
     s->nodelay = o->nodelay;
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1: goes without */
-    snprintf(s->stream.peer, sizeof s->stream.peer, "%s",
-             address->ai_family == AF_INET6 ? "ipv6" : "ipv4");
     *out = &s->stream;
     return 0;
 }

@@ -4,14 +4,17 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { CHUNK_SIZE = 16 * 1024, POOL_MAX = 256 };
-
 struct sendq_segment {
     struct sendq_segment *next;
     struct block *owner; /* NULL: the bytes are our own, behind this struct */
     const uint8_t *data;
     uint32_t sent, size, capacity;
     uint8_t bytes[];
+};
+
+enum {
+    CHUNK_SIZE = 16 * 1024 - sizeof(struct sendq_segment), /* a size that allocators like */
+    POOL_MAX = 256,
 };
 
 void chunk_pool_init(struct chunk_pool *p)
@@ -29,6 +32,17 @@ void chunk_pool_fini(struct chunk_pool *p)
     p->count = 0;
 }
 
+void chunk_pool_trim(struct chunk_pool *p)
+{
+    for (; p->unused > 0 && !chunk_pool_is_minimal(p); p->unused--) {
+        struct sendq_segment *s = p->free;
+        p->free = s->next;
+        p->count--;
+        memory_free(s);
+    }
+    p->unused = p->count;
+}
+
 static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
 {
     struct sendq_segment *s = size <= CHUNK_SIZE ? pool->free : NULL;
@@ -36,6 +50,8 @@ static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
     if (s != NULL) {
         pool->free = s->next;
         pool->count--;
+        if (pool->count < pool->unused)
+            pool->unused = pool->count;
     } else {
         s = memory_alloc(sizeof *s + capacity);
         if (s == NULL)

@@ -9,18 +9,30 @@
 
 #include "base/block.h"
 #include "base/bytes.h"
+#include <stdbool.h>
 #include <sys/uio.h>
 
 struct sendq_segment;
+
+enum { CHUNK_POOL_MIN = 4 };
 
 /* Chunks that were used and will be used again: one pool per worker. */
 struct chunk_pool {
     struct sendq_segment *free;
     size_t count;
+    size_t unused; /* the fewest there have been since the last trim */
 };
 
 void chunk_pool_init(struct chunk_pool *p);
 void chunk_pool_fini(struct chunk_pool *p);
+
+/* Gives back the chunks that nobody has needed since the last trim, but for CHUNK_POOL_MIN. */
+void chunk_pool_trim(struct chunk_pool *p);
+
+static inline bool chunk_pool_is_minimal(const struct chunk_pool *p)
+{
+    return p->count <= CHUNK_POOL_MIN;
+}
 
 struct sendq {
     struct sendq_segment *first, *last;

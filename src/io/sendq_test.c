@@ -185,6 +185,33 @@ static void test_chunks_go_back(void **state)
     world_close(&w);
 }
 
+/* After a burst the pool shrinks to what has been in use, and at last to a few. */
+static void test_pool_shrinks(void **state)
+{
+    struct sendq queues[20];
+    struct world w;
+    world_open(&w);
+    for (int i = 0; i < 20; i++) {
+        sendq_init(&queues[i]);
+        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1));
+    }
+    for (int i = 0; i < 20; i++)
+        sendq_fini(&queues[i], &w.pool);
+    chunk_pool_trim(&w.pool);
+    assert_int_equal(w.pool.count, 20); /* all of them were needed */
+    for (int i = 0; i < 7; i++)
+        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1));
+    for (int i = 0; i < 7; i++)
+        sendq_fini(&queues[i], &w.pool);
+    chunk_pool_trim(&w.pool);
+    assert_int_equal(w.pool.count, 7);
+    assert_false(chunk_pool_is_minimal(&w.pool));
+    chunk_pool_trim(&w.pool);
+    assert_int_equal(w.pool.count, CHUNK_POOL_MIN);
+    assert_true(chunk_pool_is_minimal(&w.pool));
+    world_close(&w);
+}
+
 static void test_no_memory(void **state)
 {
     struct world w;
@@ -210,9 +237,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_fini_drops_all),
-        cmocka_unit_test(test_chunks_go_back),
+        cmocka_unit_test(test_random),         cmocka_unit_test(test_fini_drops_all),
+        cmocka_unit_test(test_chunks_go_back), cmocka_unit_test(test_pool_shrinks),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

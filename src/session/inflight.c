@@ -17,49 +17,56 @@ void inflight_init(struct inflight *w)
 
 void inflight_fini(struct inflight *w)
 {
-    for (uint32_t i = 0; i < w->capacity; i++)
-        if (w->slots[i].packet_id != 0)
-            delivery_fini(&w->slots[i]);
-    memory_free(w->slots);
+    struct inflight_ring *r = w->ring;
+    for (uint32_t i = 0; r != NULL && i < r->capacity; i++)
+        if (r->slots[i].packet_id != 0)
+            delivery_fini(&r->slots[i]);
+    memory_free(r);
     inflight_init(w);
 }
 
-static uint16_t slot_of(const struct inflight *w, uint16_t packet_id)
+static uint16_t slot_of(const struct inflight_ring *r, uint16_t packet_id)
 {
-    return (uint16_t)(packet_id & (w->capacity - 1));
+    return (uint16_t)(packet_id & (r->capacity - 1));
 }
 
-static void link_newest(struct inflight *w, struct delivery *d)
+static void link_newest(struct inflight_ring *r, struct delivery *d)
 {
-    uint16_t slot = (uint16_t)(d - w->slots);
-    if (w->count == 0)
-        w->oldest = slot;
+    uint16_t slot = (uint16_t)(d - r->slots);
+    if (r->count == 0)
+        r->oldest = slot;
     else
-        w->slots[w->newest].newer = slot;
-    d->older = w->newest;
+        r->slots[r->newest].newer = slot;
+    d->older = r->newest;
     d->newer = slot; /* the newest points at itself */
-    w->newest = slot;
-    w->count++;
+    r->newest = slot;
+    r->count++;
 }
 
 static bool grow(struct inflight *w)
 {
-    struct inflight bigger = *w;
-    bigger.capacity = w->capacity == 0 ? CAPACITY_FIRST : w->capacity * 2;
-    bigger.slots = memory_alloc_zero(bigger.capacity * sizeof *bigger.slots);
-    if (bigger.slots == NULL)
+    struct inflight_ring *old = w->ring;
+    uint32_t capacity = old == NULL ? CAPACITY_FIRST : old->capacity * 2;
+    struct inflight_ring *r = memory_alloc_zero(sizeof *r + capacity * sizeof *r->slots);
+    if (r == NULL)
         return false;
 
-    bigger.count = 0;
+    r->capacity = capacity;
+    r->bytes = inflight_bytes(w);
     for (struct delivery *d = NULL; (d = inflight_next(w, d)) != NULL;) {
-        struct delivery *moved = &bigger.slots[slot_of(&bigger, d->packet_id)];
+        struct delivery *moved = &r->slots[slot_of(r, d->packet_id)];
         assert(moved->packet_id == 0);
         *moved = *d;
-        link_newest(&bigger, moved);
+        link_newest(r, moved);
     }
-    memory_free(w->slots);
-    *w = bigger;
+    memory_free(old);
+    w->ring = r;
     return true;
+}
+
+static bool is_crowded(const struct inflight_ring *r)
+{
+    return r == NULL || (r->count == r->capacity && r->capacity < CAPACITY_MAX);
 }
 
 static uint16_t id_after(uint16_t packet_id)
@@ -70,75 +77,75 @@ static uint16_t id_after(uint16_t packet_id)
 struct delivery *inflight_add(struct inflight *w, const struct delivery *d)
 {
     assert(d->message != NULL && d->qos > 0);
-    if (w->count == IN_FLIGHT_MAX)
-        return NULL;
-    if (w->count == w->capacity && w->capacity < CAPACITY_MAX && !grow(w))
+    if (inflight_count(w) == IN_FLIGHT_MAX || (is_crowded(w->ring) && !grow(w)))
         return NULL;
 
+    struct inflight_ring *r = w->ring;
     uint16_t id = w->next_id; /* [MQTT-2.2.1-4]: non-zero and unused */
-    while (w->slots[slot_of(w, id)].packet_id != 0)
+    while (r->slots[slot_of(r, id)].packet_id != 0)
         id = id_after(id);
     w->next_id = id_after(id);
 
-    struct delivery *stored = &w->slots[slot_of(w, id)];
+    struct delivery *stored = &r->slots[slot_of(r, id)];
     *stored = *d;
     stored->packet_id = id;
     stored->state = d->qos == 1 ? DELIVERY_AWAITS_PUBACK : DELIVERY_AWAITS_PUBREC;
-    w->bytes += delivery_size(stored);
-    link_newest(w, stored);
+    r->bytes += delivery_size(stored);
+    link_newest(r, stored);
     return stored;
 }
 
 struct delivery *inflight_find(const struct inflight *w, uint16_t packet_id)
 {
-    if (w->count == 0 || packet_id == 0)
+    if (inflight_count(w) == 0 || packet_id == 0)
         return NULL;
-    struct delivery *d = &w->slots[slot_of(w, packet_id)];
+    struct delivery *d = &w->ring->slots[slot_of(w->ring, packet_id)];
     return d->packet_id == packet_id ? d : NULL;
 }
 
 void inflight_drop_message(struct inflight *w, struct delivery *d)
 {
-    assert(w->bytes >= delivery_size(d));
-    w->bytes -= delivery_size(d);
+    assert(w->ring->bytes >= delivery_size(d));
+    w->ring->bytes -= delivery_size(d);
     delivery_fini(d);
 }
 
 void inflight_remove(struct inflight *w, struct delivery *d)
 {
-    uint16_t slot = (uint16_t)(d - w->slots);
-    assert(w->count > 0 && d->packet_id != 0);
-    if (slot == w->oldest)
-        w->oldest = d->newer;
+    struct inflight_ring *r = w->ring;
+    uint16_t slot = (uint16_t)(d - r->slots);
+    assert(r->count > 0 && d->packet_id != 0);
+    if (slot == r->oldest)
+        r->oldest = d->newer;
     else
-        w->slots[d->older].newer = slot == w->newest ? d->older : d->newer;
-    if (slot == w->newest)
-        w->newest = d->older;
+        r->slots[d->older].newer = slot == r->newest ? d->older : d->newer;
+    if (slot == r->newest)
+        r->newest = d->older;
     else
-        w->slots[d->newer].older = d->older;
+        r->slots[d->newer].older = d->older;
     inflight_drop_message(w, d);
     d->packet_id = 0;
-    w->count--;
+    r->count--;
 }
 
 struct delivery *inflight_next(const struct inflight *w, const struct delivery *after)
 {
-    if (w->count == 0)
+    struct inflight_ring *r = w->ring;
+    if (inflight_count(w) == 0)
         return NULL;
     if (after == NULL)
-        return &w->slots[w->oldest];
-    if (after == &w->slots[w->newest])
+        return &r->slots[r->oldest];
+    if (after == &r->slots[r->newest])
         return NULL;
-    return &w->slots[after->newer];
+    return &r->slots[after->newer];
 }
 
 void inflight_trim(struct inflight *w)
 {
-    if (w->count > 0)
+    if (inflight_count(w) > 0)
         return;
-    memory_free(w->slots);
-    w->slots = NULL;
-    w->capacity = 0;
+    memory_free(w->ring);
+    w->ring = NULL;
 }
 
 void inflight_check(const struct inflight *w)
@@ -146,10 +153,11 @@ void inflight_check(const struct inflight *w)
     uint32_t count = 0;
     size_t bytes = 0;
     for (struct delivery *d = NULL; (d = inflight_next(w, d)) != NULL; count++) {
-        assert(d->packet_id != 0 && slot_of(w, d->packet_id) == d - w->slots);
+        assert(d->packet_id != 0 && slot_of(w->ring, d->packet_id) == d - w->ring->slots);
         assert((d->state == DELIVERY_AWAITS_PUBCOMP) == (d->message == NULL));
-        assert(d->state != DELIVERY_WAITS && count < w->count);
+        assert(d->state != DELIVERY_WAITS && count < w->ring->count);
         bytes += delivery_size(d);
     }
-    assert(count == w->count && bytes == w->bytes && count <= w->capacity);
+    assert(count == inflight_count(w) && bytes == inflight_bytes(w));
+    assert(w->ring == NULL || count <= w->ring->capacity);
 }

@@ -2,19 +2,34 @@
  *
  * Slot `packet_id & mask` holds the delivery with that Packet Identifier, so finding one is an
  * index.  Identifiers rise by one and skip those whose slot is taken.  A list through the slots
- * keeps the order of sending, which redelivery has to follow [MQTT-4.6.0-1]. */
+ * keeps the order of sending, which redelivery has to follow [MQTT-4.6.0-1].  All but the next
+ * identifier is in the slots' block, which a window that was never used does not have. */
 #pragma once
 
 #include "session/delivery.h"
 
-struct inflight {
-    struct delivery *slots; /* NULL while nothing was ever in flight */
-    uint32_t capacity;      /* a power of two up to 65536, or 0 */
+struct inflight_ring {
+    uint32_t capacity; /* a power of two up to 65536 */
     uint32_t count;
-    size_t bytes; /* of the messages held */
-    uint16_t next_id;
+    size_t bytes;            /* of the messages held */
     uint16_t oldest, newest; /* slots; meaningless when count is 0 */
+    struct delivery slots[];
 };
+
+struct inflight {
+    struct inflight_ring *ring; /* kept while it is empty, until trimmed; NULL: none */
+    uint16_t next_id;
+};
+
+static inline uint32_t inflight_count(const struct inflight *w)
+{
+    return w->ring == NULL ? 0 : w->ring->count;
+}
+
+static inline size_t inflight_bytes(const struct inflight *w)
+{
+    return w->ring == NULL ? 0 : w->ring->bytes;
+}
 
 void inflight_init(struct inflight *w);
 void inflight_fini(struct inflight *w);

@@ -9,10 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct packet_id_set {
-    uint16_t *ids;
+struct packet_id_row {
     uint32_t count, capacity;
+    uint16_t ids[];
 };
+
+struct packet_id_set {
+    struct packet_id_row *row; /* kept while it is empty, until trimmed; NULL: none */
+};
+
+static inline uint32_t packet_id_set_count(const struct packet_id_set *s)
+{
+    return s->row == NULL ? 0 : s->row->count;
+}
 
 void packet_id_set_fini(struct packet_id_set *s); /* all zero is an empty set */
 bool packet_id_set_has(const struct packet_id_set *s, uint16_t id);

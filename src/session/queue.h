@@ -1,17 +1,37 @@
 /* session/queue.h: deliveries that wait for their turn: first in, first out, in a ring that
- * doubles. One thread. */
+ * doubles.  The book is kept in the ring's block: most queues are empty, and those are one NULL.
+ * One thread. */
 #pragma once
 
 #include "session/delivery.h"
 
-struct queue {
-    struct delivery *ring;
-    size_t capacity; /* a power of two, or 0 */
+struct queue_ring {
+    size_t capacity; /* a power of two */
     size_t head;     /* index of the oldest */
     size_t count;
     size_t bytes; /* of their messages */
     size_t qos0_count;
+    struct delivery deliveries[];
 };
+
+struct queue {
+    struct queue_ring *ring; /* kept while it is empty, until trimmed; NULL: none */
+};
+
+static inline size_t queue_count(const struct queue *q)
+{
+    return q->ring == NULL ? 0 : q->ring->count;
+}
+
+static inline size_t queue_bytes(const struct queue *q)
+{
+    return q->ring == NULL ? 0 : q->ring->bytes;
+}
+
+static inline size_t queue_qos0_count(const struct queue *q)
+{
+    return q->ring == NULL ? 0 : q->ring->qos0_count;
+}
 
 void queue_init(struct queue *q);
 void queue_fini(struct queue *q);

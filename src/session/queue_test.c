@@ -30,8 +30,8 @@ static uint64_t model_pop(struct model *m)
 static void expect_same(const struct queue *q, const struct model *m)
 {
     queue_check(q);
-    assert_int_equal(q->count, m->count);
-    assert_int_equal(q->bytes, 10 * m->count);
+    assert_int_equal(queue_count(q), m->count);
+    assert_int_equal(queue_bytes(q), 10 * m->count);
     for (size_t i = 0; i < m->count; i++)
         assert_int_equal(test_number(queue_at(q, i)), m->numbers[i]);
     if (m->count == 0)
@@ -86,7 +86,7 @@ static void the_end_drops_what_waits(void **state)
         assert_int_equal(queue_push(&q, &d), 0);
     }
     queue_trim(&q); /* not while something waits */
-    assert_int_equal(q.count, 20);
+    assert_int_equal(queue_count(&q), 20);
     queue_fini(&q);
     assert_int_equal(m->block.refs, 1);
     message_unref(m);

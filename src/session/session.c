@@ -21,8 +21,8 @@ struct session {
     const struct session_options *options;
     struct delivery_sink *sink;
     struct queue queue;
-    struct inflight inflight;
     struct packet_id_set received; /* QoS 2, PUBREC sent, PUBREL awaited */
+    struct inflight inflight;
     bool is_attached;
     uint16_t window;  /* while attached */
     uint16_t resend;  /* Packet Identifier, 0: nothing left to send again */
@@ -55,7 +55,7 @@ void session_destroy(struct session *s)
     if (s == NULL)
         return;
     session_detach(s);
-    while (s->queue.count > 0) {
+    while (queue_count(&s->queue) > 0) {
         struct delivery d;
         queue_pop(&s->queue, &d);
         drop(s, &d, DROP_SESSION_ENDED);
@@ -115,11 +115,12 @@ static bool send_again(struct session *s)
 
 static bool has_room(const struct session *s, const struct delivery *d)
 {
-    assert(s->resend == 0 && s->unacked == s->inflight.count);
+    assert(s->resend == 0 && s->unacked == inflight_count(&s->inflight));
     if (d->qos == 0)
         return true;
     size_t max = s->options->inflight_bytes_max;
-    if (max > 0 && s->inflight.count > 0 && s->inflight.bytes + delivery_size(d) > max)
+    if (max > 0 && inflight_count(&s->inflight) > 0 &&
+        inflight_bytes(&s->inflight) + delivery_size(d) > max)
         return false;
     return s->unacked < s->window;
 }
@@ -168,7 +169,7 @@ void session_pump(struct session *s, int64_t now_ns)
     while (s->is_attached && s->resend != 0 && !s->sink->ops->is_congested(s->sink))
         if (!send_again(s))
             return;
-    while (s->is_attached && s->resend == 0 && s->queue.count > 0 &&
+    while (s->is_attached && s->resend == 0 && queue_count(&s->queue) > 0 &&
            !s->sink->ops->is_congested(s->sink))
         if (!send_queued(s, now_ns))
             return;
@@ -191,7 +192,7 @@ void session_attach(struct session *s, uint16_t receive_max)
 /* What a group gave us and we had not started goes back, so that another member can have it. */
 static void return_to_groups(struct session *s)
 {
-    for (size_t left = s->queue.count; left > 0; left--) {
+    for (size_t left = queue_count(&s->queue); left > 0; left--) {
         struct delivery d;
         queue_pop(&s->queue, &d);
         if (d.group == 0) {
@@ -212,7 +213,7 @@ void session_detach(struct session *s)
 
 void session_adopt(struct session *s, uint64_t group)
 {
-    for (size_t i = 0; i < s->queue.count; i++) {
+    for (size_t i = 0; i < queue_count(&s->queue); i++) {
         struct delivery *d = queue_at(&s->queue, i);
         if (d->group == group)
             d->group = d->ticket = 0;
@@ -231,14 +232,14 @@ bool session_is_attached(const struct session *s)
 
 bool session_has_queued_qos0(const struct session *s)
 {
-    return s->queue.qos0_count > 0;
+    return queue_qos0_count(&s->queue) > 0;
 }
 
 bool session_is_full(const struct session *s, size_t message_size)
 {
     const struct session_options *o = s->options;
-    return (o->queued_messages_max > 0 && s->queue.count >= o->queued_messages_max) ||
-           (o->queued_bytes_max > 0 && s->queue.bytes + message_size > o->queued_bytes_max);
+    return (o->queued_messages_max > 0 && queue_count(&s->queue) >= o->queued_messages_max) ||
+           (o->queued_bytes_max > 0 && queue_bytes(&s->queue) + message_size > o->queued_bytes_max);
 }
 
 /* With SESSION_REFUSE_PUBLISHER the limit was asked about before the publisher got its answer; what
@@ -251,7 +252,8 @@ static bool is_promised(const struct session *s, const struct delivery *d)
 void session_drop_expired(struct session *s, int64_t now_ns)
 {
     struct delivery d;
-    while (s->queue.count > 0 && message_is_expired(queue_first(&s->queue)->message, now_ns)) {
+    while (queue_count(&s->queue) > 0 &&
+           message_is_expired(queue_first(&s->queue)->message, now_ns)) {
         queue_pop(&s->queue, &d);
         drop(s, &d, DROP_EXPIRED);
     }
@@ -305,7 +307,7 @@ void session_deliver(struct session *s, struct delivery *d, int64_t now_ns)
         drop(s, d, DROP_EXPIRED);
     } else if (d->qos == 0) {
         deliver_qos0(s, d, now_ns);
-    } else if (s->is_attached && s->resend == 0 && s->queue.count == 0 && has_room(s, d) &&
+    } else if (s->is_attached && s->resend == 0 && queue_count(&s->queue) == 0 && has_room(s, d) &&
                !s->sink->ops->is_congested(s->sink)) {
         if (send_first_time(s, d) != 0)
             enqueue(s, d, now_ns);
@@ -377,7 +379,7 @@ enum session_receipt session_on_publish_qos2(struct session *s, uint16_t packet_
 {
     if (packet_id_set_has(&s->received, packet_id))
         return RECEIPT_REPEAT;
-    if (s->received.count >= receive_max) /* [MQTT-3.3.4-7] */
+    if (packet_id_set_count(&s->received) >= receive_max) /* [MQTT-3.3.4-7] */
         return RECEIPT_OVER_MAX;
     return packet_id_set_add(&s->received, packet_id) == 0 ? RECEIPT_NEW : RECEIPT_NO_MEMORY;
 }
@@ -392,11 +394,11 @@ bool session_on_pubrel(struct session *s, uint16_t packet_id)
 struct session_stats session_stats(const struct session *s)
 {
     return (struct session_stats){
-        .queued_count = s->queue.count,
-        .queued_bytes = s->queue.bytes,
-        .inflight_count = s->inflight.count,
-        .inflight_bytes = s->inflight.bytes,
-        .received_count = s->received.count,
+        .queued_count = queue_count(&s->queue),
+        .queued_bytes = queue_bytes(&s->queue),
+        .inflight_count = inflight_count(&s->inflight),
+        .inflight_bytes = inflight_bytes(&s->inflight),
+        .received_count = packet_id_set_count(&s->received),
     };
 }
 
@@ -417,6 +419,6 @@ void session_check(const struct session *s)
     if (!s->is_attached)
         return;
     assert(unacked == s->unacked);
-    assert((s->resend == 0) == (unacked == s->inflight.count));
+    assert((s->resend == 0) == (unacked == inflight_count(&s->inflight)));
     assert(s->window > 0);
 }

@@ -373,8 +373,8 @@ static size_t next_packet(struct actor *a, struct bytes rest, struct packet *p)
 
 static void on_arrival(struct actor *a, struct packet *p, size_t size)
 {
-    if (plant_on_arrival(a->stage->plant, a->conn, p) == PLANT_PASS)
-        on_packet(a, p, size);
+    plant_on_arrival(a->stage->plant, p);
+    on_packet(a, p, size);
 }
 
 static void decode(struct actor *a)

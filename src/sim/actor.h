@@ -77,4 +77,5 @@ void actor_read(struct actor *a); /* some bytes of one connection */
 int64_t actor_next_ns(const struct actor *a);
 
 void actor_calm(struct actor *a);
+void actor_publish(struct actor *a); /* one message; it must be connected */
 bool actor_is_settled(const struct actor *a); /* calm, and nothing left to do */

@@ -4,7 +4,6 @@
 #include "sim/actor.h"
 
 void actor_connect(struct actor *a); /* a new connection; sometimes more than CONNECT at once */
-void actor_publish(struct actor *a);
 void actor_subscribe(struct actor *a);
 void actor_unsubscribe(struct actor *a);
 void actor_ping(struct actor *a);

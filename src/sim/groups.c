@@ -80,6 +80,7 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
         if (ms->group == NULL)
             ms->group = new_group(m, filter);
         ms->is_member = true;
+        ms->left_ns = INT64_MAX;
         if (has_left(s, ms->group)) /* a message on its way to it finds another membership */
             soften(ms->group, 0);
         ms->group->member_count++;
@@ -98,9 +99,10 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
     }
 }
 
-static void leave(struct membership *ms)
+static void leave(const struct model *m, struct membership *ms)
 {
     ms->is_member = false;
+    ms->left_ns = m->world->now_ns;
     if (--ms->group->member_count > 0)
         return;
     list_remove(&ms->group->link);
@@ -109,7 +111,7 @@ static void leave(struct membership *ms)
 
 void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
 {
-    leave(s->subscriptions[filter].membership);
+    leave(m, s->subscriptions[filter].membership);
 }
 
 /* What it has received and not acknowledged.  Who has left and come back has some of it from its
@@ -141,7 +143,7 @@ void groups_on_session_end(struct model *m, struct sim_session *s)
         give_back(s, ms);
         soften(ms->group, ms->is_member ? 2 : 0);
         if (ms->is_member)
-            leave(ms);
+            leave(m, ms);
     }
 }
 
@@ -169,7 +171,7 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
                              enum version version)
 {
     struct expected *found = NULL;
-    int best = -1; /* the right age counts most, then that it must not get lost */
+    int best = -1; /* copies of a message that was published again cannot always be told apart */
     for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
         const struct membership *ms = container_of(l, struct membership, in_session);
         for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
@@ -177,7 +179,8 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
             if (e->message != message || e->state != EXPECTED_WAITS ||
                 !fits(ms, e, p, id, version))
                 continue;
-            int rank = 2 * expected_fits_time(s, e, p, sent_ns) + !e->is_soft;
+            int rank = 4 * (e->taken_ns <= ms->left_ns) +
+                       2 * expected_fits_time(s, e, p, sent_ns) + !e->is_soft;
             if (rank > best) {
                 best = rank;
                 found = e;

@@ -62,6 +62,7 @@ struct membership {
     struct sim_session *session;
     struct sim_group *group;
     bool is_member;         /* still */
+    int64_t left_ns;        /* INT64_MAX: still a member */
     uint64_t options_used;  /* set of 1 << Subscription Options byte */
     uint64_t ids_used[4];   /* set of Subscription Identifiers below 256 */
 };

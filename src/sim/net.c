@@ -38,6 +38,7 @@ struct poller {
 /* What the broker holds of a link, or of a listener. */
 struct sim_stream {
     struct stream stream;
+    char peer[24];         /* its text; a listener's is a literal */
     struct list in_poller; /* linked: watched */
     unsigned interest;
     void *tag;
@@ -203,7 +204,8 @@ struct link *link_open(struct net *n, size_t listener, size_t capacity)
     l->capacity = capacity;
     l->held = (struct sim_stream){ .stream.ops = &link_ops, .net = n, .link = l };
     list_init(&l->held.in_poller);
-    snprintf(l->held.stream.peer, sizeof l->held.stream.peer, "192.0.2.1:%u", l->number);
+    l->held.stream.peer = l->held.peer;
+    snprintf(l->held.peer, sizeof l->held.peer, "192.0.2.1:%u", l->number);
     list_init(&l->in_net);
     list_init(&l->in_backlog);
     list_push_back(&n->links, &l->in_net);
@@ -495,8 +497,7 @@ static int listen_door(const struct network *door, const struct listen_options *
     struct net *n = container_of(door, struct net, network);
     assert(n->listener_count < NET_LISTENERS_MAX && max > 0);
     struct sim_listener *l = must(memory_alloc_zero(sizeof *l));
-    l->held = (struct sim_stream){ .stream.ops = &listener_ops, .net = n, .listener = l };
-    snprintf(l->held.stream.peer, sizeof l->held.stream.peer, "ipv4");
+    l->held = (struct sim_stream){ .stream = { &listener_ops, "ipv4" }, .net = n, .listener = l };
     list_init(&l->held.in_poller);
     list_init(&l->backlog);
     l->index = n->listener_count;

@@ -4,7 +4,6 @@
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/server.h"
-#include "sim/conn.h"
 
 static const char *const names[PLANT_COUNT] = {
     [PLANT_NONE] = "none",
@@ -28,23 +27,12 @@ const char *plant_name(enum plant_kind kind)
 
 /* -------------------------------------------------------------------- at the client's door ---- */
 
-static void spoil_publish(struct plant *plant, struct publish *p)
+void plant_on_arrival(struct plant *plant, struct packet *p)
 {
-    if (plant->kind == PLANT_FORGET_DUP)
-        p->dup = false;
-    if (plant->kind == PLANT_KEEP_RETAIN)
-        p->retain = true;
-}
-
-enum plant_verdict plant_on_arrival(struct plant *plant, const struct conn *c, struct packet *p)
-{
-    if (p->type == PACKET_PUBLISH)
-        spoil_publish(plant, &p->publish);
+    if (plant->kind == PLANT_KEEP_RETAIN && p->type == PACKET_PUBLISH)
+        p->publish.retain = true;
     if (plant->kind == PLANT_WRONG_PRESENT && p->type == PACKET_CONNACK)
         p->connack.session_present = !p->connack.session_present;
-    bool fills = p->type == PACKET_PUBLISH && p->publish.qos > 0 && !p->publish.dup &&
-                 c->greeting.receive_max == c->open_count + 1u;
-    return plant->kind == PLANT_LOSE_ON_FULL_WINDOW && fills ? PLANT_DROP : PLANT_PASS;
 }
 
 bool plant_swaps(struct plant *plant, const struct packet *p)
@@ -66,21 +54,39 @@ void plant_on_taken(struct plant *plant, const struct connection *c, const struc
         (void)session_on_pubrel(c->client->session, p->publish.packet_id);
 }
 
+/* In place of the broker's own function, between a Session and its connection. */
+static enum drop send_wrongly(struct delivery_sink *sink, const struct delivery *d, bool dup)
+{
+    const struct client *c = container_of(sink, struct client, sink);
+    const struct plant *plant = container_of(sink->ops, struct plant, sink_ops);
+    bool is_full = session_stats(c->session).inflight_count == client_window(c);
+    if (plant->kind == PLANT_LOSE_ON_FULL_WINDOW && is_full && d->qos > 0 && !dup)
+        return DROP_NONE;
+    return plant->broker_ops->send_publish(sink, d, dup && plant->kind != PLANT_FORGET_DUP);
+}
+
 static void lose(struct delivery_sink *sink, const struct delivery *d)
 {
 }
 
-static void plant_sink(struct plant *plant, struct client *client)
+static void spoil_sink(struct plant *plant, struct delivery_sink *sink)
 {
-    plant->sink_ops = *client->sink.ops;
-    plant->sink_ops.on_returned = lose;
-    client->sink.ops = &plant->sink_ops;
+    if (plant->broker_ops == NULL)
+        plant->broker_ops = sink->ops;
+    plant->sink_ops = *plant->broker_ops;
+    if (plant->kind == PLANT_LOSE_RETURNED)
+        plant->sink_ops.on_returned = lose;
+    else
+        plant->sink_ops.send_publish = send_wrongly;
+    sink->ops = &plant->sink_ops;
 }
 
 void plant_on_connack(struct plant *plant, const struct connection *c)
 {
-    if (plant->kind == PLANT_LOSE_RETURNED && c->client != NULL)
-        plant_sink(plant, c->client);
+    bool is_in_sink = plant->kind == PLANT_LOSE_RETURNED ||
+                      plant->kind == PLANT_LOSE_ON_FULL_WINDOW || plant->kind == PLANT_FORGET_DUP;
+    if (is_in_sink && c->client != NULL)
+        spoil_sink(plant, &c->client->sink);
     if (plant->kind == PLANT_LEAK && plant->seen++ == 0)
         (void)!memory_alloc(1);
 }
@@ -91,8 +97,8 @@ void plant_on_turn(struct plant *plant, const struct server *server)
         struct worker *w = server->workers[i];
         uint32_t cursor = 0;
         for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
-            if (timer_is_set(&c->will_timer))
-                timers_set(w->timers, &c->will_timer, w->now_ns);
+            if (c->will != NULL && timer_is_set(&c->will->delay_timer))
+                timers_set(w->timers, &c->will->delay_timer, w->now_ns);
     }
 }
 

@@ -9,7 +9,6 @@
 #include "mqtt/packet.h"
 #include "session/session.h"
 
-struct conn;
 struct connection;
 struct server;
 
@@ -38,16 +37,15 @@ enum plant_kind {
 struct plant {
     enum plant_kind kind;
     uint32_t seen; /* occasions so far */
-    struct delivery_sink_ops sink_ops; /* of the broker's sessions, changed */
+    const struct delivery_sink_ops *broker_ops; /* what its Sessions do to the world */
+    struct delivery_sink_ops sink_ops;          /* the same, spoilt */
 };
 
 enum plant_kind plant_from_name(const char *name); /* PLANT_NONE: unknown */
 const char *plant_name(enum plant_kind kind);
 
-enum plant_verdict { PLANT_PASS, PLANT_DROP };
-
 /* A packet arrives at a client; may be changed. */
-enum plant_verdict plant_on_arrival(struct plant *plant, const struct conn *c, struct packet *p);
+void plant_on_arrival(struct plant *plant, struct packet *p);
 
 bool plant_swaps(struct plant *plant, const struct packet *p); /* with the one after it */
 
