@@ -14,6 +14,7 @@ struct sendq_segment {
 
 enum {
     CHUNK_SIZE = 16 * 1024 - sizeof(struct sendq_segment), /* a size that allocators like */
+    SMALL_SIZE = 256,
     POOL_MAX = 256,
 };
 
@@ -61,6 +62,16 @@ static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
     return s;
 }
 
+/* What comes after a reference is the head of the next packet, mostly followed by a reference again:
+ * a whole chunk would be wasted on it. */
+static struct sendq_segment *small_create(void)
+{
+    struct sendq_segment *s = memory_alloc(sizeof *s + SMALL_SIZE);
+    if (s != NULL)
+        *s = (struct sendq_segment){ .data = s->bytes, .capacity = SMALL_SIZE };
+    return s;
+}
+
 static void segment_drop(struct sendq_segment *s, struct chunk_pool *pool)
 {
     block_unref(s->owner);
@@ -101,7 +112,8 @@ uint8_t *sendq_reserve(struct sendq *q, struct chunk_pool *pool, size_t size)
 {
     struct sendq_segment *s = q->last;
     if (s == NULL || s->owner != NULL || s->capacity - s->size < size) {
-        s = chunk_take(pool, size);
+        bool is_head = s != NULL && s->owner != NULL && size <= SMALL_SIZE;
+        s = is_head ? small_create() : chunk_take(pool, size);
         if (s == NULL)
             return NULL;
         append(q, s);

@@ -126,7 +126,7 @@ static void check_overtaken(struct model *m, struct conn *c, struct expected *ar
     for (struct list *l = c->session->expected.next; l != &arrived->link; l = next) {
         struct expected *e = container_of(l, struct expected, link);
         next = l->next;
-        if (!goes_before(e, arrived))
+        if (!goes_before(e, arrived) || (e->qos == 0 && (e->has_twin || arrived->has_twin)))
             continue;
         bool may_be = expected_may_be_lost(m, e, c->greeting.max_packet_size, sent_ns) ||
                       (e->qos == 0 && e->online_on != c->number);

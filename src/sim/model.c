@@ -91,21 +91,21 @@ static bool look_alike(const struct sim_message *a, const struct sim_message *b)
     return a == b || (a->topic == b->topic && a->payload.size == 0 && b->payload.size == 0);
 }
 
-/* Was its like expected before?  Then nobody can tell which of the two gets lost. */
-static bool has_elder(const struct sim_session *s, const struct expected *e)
+/* A message that is published again, or retained and sent again, looks like the first one. */
+static void find_twins(struct sim_session *s, struct expected *e)
 {
     for (struct list *l = s->expected.next; l != &s->expected; l = l->next) {
-        const struct expected *other = container_of(l, struct expected, link);
+        struct expected *other = container_of(l, struct expected, link);
         if (look_alike(other->message, e->message) && other->taken_ns != e->taken_ns)
-            return true;
+            other->has_twin = e->has_twin = true;
     }
-    return false;
 }
 
 static void expect(struct sim_session *s, struct expected *e)
 {
+    find_twins(s, e);
     if (e->qos == 0) {
-        e->is_soft |= s->conn == NULL || has_elder(s, e);
+        e->is_soft |= s->conn == NULL || e->has_twin;
         e->online_on = s->conn == NULL ? 0 : s->conn->number;
     }
     list_push_back(&s->expected, &e->link);

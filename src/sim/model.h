@@ -40,6 +40,7 @@ struct expected {
     bool is_retained; /* sent because of a SUBSCRIBE */
     bool is_soft;     /* may get lost */
     bool is_vague;    /* nobody knows exactly when it expires */
+    bool has_twin;    /* its like was expected before or after: they cannot be told apart */
     uint8_t id_count;
     uint32_t ids[IDS_MAX];       /* Subscription Identifiers, sorted */
     struct sim_group *group;     /* NULL: for a Session of its own */
