@@ -58,8 +58,8 @@ struct chappe_client_options {
     const struct chappe_message *will; /* NULL: none.  Its properties are Will Properties. */
     struct chappe_bytes properties;    /* of CONNECT, 5.0 only.  The client keeps to them: Receive
                                           Maximum, Maximum Packet Size, Topic Alias Maximum
-                                          (incoming aliases are resolved), Session Expiry Interval and
-                                          Authentication Method mean what they say. */
+                                          (incoming aliases are resolved), Session Expiry Interval
+                                          and Authentication Method mean what they say. */
 
     uint32_t packet_size_max;    /* largest packet taken from the Server, bytes; 0: as large as
                                     the protocol allows (256 MiB) or the property says */

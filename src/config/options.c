@@ -127,8 +127,8 @@ const struct option option_table[] = {
       .help = "Seconds a new connection has until its CONNECT packet is complete." },
     { .name = "packet_timeout", .group = OPTION_GROUP_LIMITS, .type = OPTION_INT,
       RANGE(1, TIMEOUT_MAX), CONFIG(packet_timeout_s), .initial = "30",
-      .help = "Seconds an unfinished packet may take: one of up to 64 KiB from its first byte to its "
-              "last, a larger one from each part to the next." },
+      .help = "Seconds an unfinished packet may take: one of up to 64 KiB from its first byte to "
+              "its last, a larger one from each part to the next." },
     { .name = "max_keepalive", .group = OPTION_GROUP_LIMITS, .type = OPTION_INT,
       RANGE(0, 65535), CONFIG(max_keepalive), .initial = "0",
       .help = "The longest keep alive in seconds; 0 means no limit. MQTT 5.0 clients that ask for "
@@ -140,8 +140,9 @@ const struct option option_table[] = {
     { .name = "message_size_limit", .group = OPTION_GROUP_LIMITS, .type = OPTION_INT,
       RANGE(0, PAYLOAD_MAX), CONFIG(message_size_limit), .initial = "0",
       .advice = "It is recommended to replace 'message_size_limit' with 'max_packet_size'.",
-      .help = "Bytes of the largest payload; a message beyond is not delivered, but acknowledged "
-              "(MQTT 5.0: with reason code 0x97). 0 means no limit. Deprecated: use max_packet_size." },
+      .help = "Bytes of the largest payload; a message beyond is not delivered, but "
+              "acknowledged (MQTT 5.0: with reason code 0x97). 0 means no limit. Deprecated: use "
+              "max_packet_size." },
     { .name = "memory_limit", .group = OPTION_GROUP_LIMITS, .type = OPTION_SIZE,
       RANGE(0, OPTION_BYTES_MAX), CONFIG(memory_limit), .initial = "0",
       .help = "Bytes of memory the broker may use, in decimal; 0 means no limit." },

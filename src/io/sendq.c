@@ -62,8 +62,8 @@ static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
     return s;
 }
 
-/* What comes after a reference is the head of the next packet, mostly followed by a reference again:
- * a whole chunk would be wasted on it. */
+/* What comes after a reference is the head of the next packet, mostly followed by a reference
+ * again: a whole chunk would be wasted on it. */
 static struct sendq_segment *small_create(void)
 {
     struct sendq_segment *s = memory_alloc(sizeof *s + SMALL_SIZE);

@@ -96,18 +96,18 @@ static void find_twins(struct sim_session *s, struct expected *e)
 {
     for (struct list *l = s->expected.next; l != &s->expected; l = l->next) {
         struct expected *other = container_of(l, struct expected, link);
-        if (look_alike(other->message, e->message) && other->taken_ns != e->taken_ns)
+        bool is_of_same = other->taken_ns == e->taken_ns && other->online_on == e->online_on;
+        if (look_alike(other->message, e->message) && !is_of_same)
             other->has_twin = e->has_twin = true;
     }
 }
 
 static void expect(struct sim_session *s, struct expected *e)
 {
+    e->online_on = s->conn == NULL ? 0 : s->conn->number;
     find_twins(s, e);
-    if (e->qos == 0) {
+    if (e->qos == 0)
         e->is_soft |= s->conn == NULL || e->has_twin;
-        e->online_on = s->conn == NULL ? 0 : s->conn->number;
-    }
     list_push_back(&s->expected, &e->link);
 }
 
@@ -561,7 +561,8 @@ static void soften_retained(struct sim_session *s)
 {
     for (struct list *l = s->expected.next; l != &s->expected; l = l->next) {
         struct expected *e = container_of(l, struct expected, link);
-        e->is_soft |= e->is_retained;
+        e->is_soft |= e->is_retained; /* it may be replaced before it is sent */
+        e->is_vague |= e->is_retained;
     }
 }
 
