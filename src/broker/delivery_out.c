@@ -40,8 +40,9 @@ void client_on_drop(struct client *c, enum drop cause)
         (t->drop_logged_ns != 0 && w->now_ns - t->drop_logged_ns < DROP_LOG_INTERVAL_NS))
         return;
     t->drop_logged_ns = w->now_ns;
-    log_line(w->log, LOG_TYPE_NOTICE, "Outgoing messages are being dropped for client %s. (%s)",
-             LOG_TEXT(c->client_id), drop_texts[cause]);
+    log_line(w->log, LOG_TYPE_NOTICE,
+             "Outgoing messages are being dropped for client %s. (%s; %u so far)",
+             LOG_TEXT(c->client_id), drop_texts[cause], t->drops[cause]);
 }
 
 /* ------------------------------------------------------------------------- the session's sink - */
