@@ -9,8 +9,9 @@
 
 struct bytes actor_client_id(unsigned index)
 {
-    static const char *const ids[ACTORS_MAX] = { "c0", "c1", "c2",  "c3",  "c4",  "c5",  "c6",  "c7",
-                                                 "c8", "c9", "c10", "c11", "c12", "c13", "c14", "c15" };
+    static const char *const ids[ACTORS_MAX] = { "c0",  "c1",  "c2",  "c3", "c4",  "c5",
+                                                 "c6",  "c7",  "c8",  "c9", "c10", "c11",
+                                                 "c12", "c13", "c14", "c15" };
     assert(index < ACTORS_MAX);
     return bytes_of_string(ids[index]);
 }
@@ -31,9 +32,8 @@ void actor_init(struct actor *a, struct stage *stage, uint8_t index, uint64_t se
     bool is_5 = dice_permille(d, 600);
     a->version = is_5 ? VERSION_5_0 : VERSION_3_1_1;
     int shared = first_shared_filter();
-    a->shared_filter = dice_permille(d, 450)
-                           ? shared + (int)dice_below(d, (uint32_t)(FILTER_COUNT - shared))
-                           : -1;
+    a->shared_filter =
+        dice_permille(d, 450) ? shared + (int)dice_below(d, (uint32_t)(FILTER_COUNT - shared)) : -1;
     a->receive_max = is_5 ? receive_maxima[dice_below(d, 5)] : UINT16_MAX;
     a->alias_max = is_5 && dice_permille(d, 500) ? (uint16_t)(1 + dice_below(d, ALIASES_MAX)) : 0;
     a->max_packet_size = is_5 && dice_permille(d, 200) ? 300 : 0;
@@ -101,9 +101,10 @@ static void leave(struct actor *a, enum parting how)
 static void cut(struct actor *a)
 {
     enum parting how = (enum parting)dice_below(&a->dice, 3);
-    note(a, a->conn, how == PART_CLOSE   ? "closes without a word"
-                     : how == PART_RESET ? "is cut off"
-                                         : "vanishes");
+    note(a, a->conn,
+         how == PART_CLOSE   ? "closes without a word"
+         : how == PART_RESET ? "is cut off"
+                             : "vanishes");
     leave(a, how);
 }
 
@@ -213,8 +214,8 @@ bool actor_is_due(const struct actor *a)
 
 int64_t actor_next_ns(const struct actor *a)
 {
-    bool waits_to_read = a->conn != NULL && a->read_ns > a->stage->world->now_ns &&
-                         link_readable(a->conn->link) > 0;
+    bool waits_to_read =
+        a->conn != NULL && a->read_ns > a->stage->world->now_ns && link_readable(a->conn->link) > 0;
     int64_t act = a->act_ns;
     if (actor_is_settled(a)) {
         bool pings = a->conn != NULL && a->conn->greeting.keep_alive_s > 0;
@@ -250,10 +251,10 @@ static void on_publish(struct actor *a, const struct publish *p)
 
 static void read_limits(struct conn *c, const struct properties *p)
 {
-    c->broker_receive_max = properties_have(p, PROPERTY_RECEIVE_MAXIMUM) ? p->receive_maximum
-                                                                        : UINT16_MAX;
-    c->broker_alias_max = properties_have(p, PROPERTY_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum
-                                                                          : 0;
+    c->broker_receive_max =
+        properties_have(p, PROPERTY_RECEIVE_MAXIMUM) ? p->receive_maximum : UINT16_MAX;
+    c->broker_alias_max =
+        properties_have(p, PROPERTY_TOPIC_ALIAS_MAXIMUM) ? p->topic_alias_maximum : 0;
 }
 
 static void on_connack(struct actor *a, const struct connack *p)
@@ -330,8 +331,10 @@ static void react(struct actor *a, const struct packet *p)
 
 static void trace_arrival(const struct actor *a, const struct conn *c, const struct packet *p)
 {
-    struct trace_event e = { .kind = TRACE_GOT, .now_ns = a->stage->world->now_ns,
-                             .actor = a->index, .connection = c->number };
+    struct trace_event e = { .kind = TRACE_GOT,
+                             .now_ns = a->stage->world->now_ns,
+                             .actor = a->index,
+                             .connection = c->number };
     trace_describe(&e, p);
     if (p->type == PACKET_PUBLISH) {
         const struct sim_message *m =
@@ -466,6 +469,6 @@ bool actor_is_settled(const struct actor *a)
         return false;
     if (a->conn == NULL)
         return a->stage->model->by_actor[a->index] == NULL;
-    return a->conn->has_connack && a->conn->is_attached && a->ack_count == 0 &&
-           a->out_count == 0 && list_is_empty(&a->conn->sent) && !needs_ping(a);
+    return a->conn->has_connack && a->conn->is_attached && a->ack_count == 0 && a->out_count == 0 &&
+           list_is_empty(&a->conn->sent) && !needs_ping(a);
 }

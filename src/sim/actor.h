@@ -2,8 +2,8 @@
  *
  * It draws everything it does from its own dice: connects, subscribes, publishes, acknowledges late
  * or in the wrong order, falls asleep, leaves politely or not, comes back twice.  Rules of the
- * protocol it keeps, but for a few on purpose.  When calm, it comes back once and only finishes what
- * is open. */
+ * protocol it keeps, but for a few on purpose.  When calm, it comes back once and only finishes
+ * what is open. */
 #pragma once
 
 #include "sim/model.h"
@@ -33,7 +33,7 @@ struct owed { /* an acknowledgement */
 struct out {
     struct sim_message *message;
     uint16_t packet_id;
-    bool is_released; /* PUBREC has come */
+    bool is_released;  /* PUBREC has come */
     uint32_t first_on; /* connection */
 };
 
@@ -77,5 +77,5 @@ void actor_read(struct actor *a); /* some bytes of one connection */
 int64_t actor_next_ns(const struct actor *a);
 
 void actor_calm(struct actor *a);
-void actor_publish(struct actor *a); /* one message; it must be connected */
+void actor_publish(struct actor *a);          /* one message; it must be connected */
 bool actor_is_settled(const struct actor *a); /* calm, and nothing left to do */

@@ -20,8 +20,10 @@ static struct sent *new_sent(struct actor *a, enum packet_type type, uint16_t pa
 
 static void trace_sent(const struct actor *a, const struct sent *sent, const struct packet *p)
 {
-    struct trace_event e = { .kind = TRACE_SENT, .now_ns = a->stage->world->now_ns,
-                             .actor = a->index, .connection = a->conn->number };
+    struct trace_event e = { .kind = TRACE_SENT,
+                             .now_ns = a->stage->world->now_ns,
+                             .actor = a->index,
+                             .connection = a->conn->number };
     if (p != NULL)
         trace_describe(&e, p);
     if (sent->message != NULL) {
@@ -157,8 +159,8 @@ static void remember_out(struct actor *a, struct sim_message *m, uint16_t packet
 void actor_publish(struct actor *a)
 {
     struct sim_message *m = new_message(a, false);
-    unsigned most = a->conn->broker_receive_max < OUTS_AT_ONCE ? a->conn->broker_receive_max
-                                                               : OUTS_AT_ONCE;
+    unsigned most =
+        a->conn->broker_receive_max < OUTS_AT_ONCE ? a->conn->broker_receive_max : OUTS_AT_ONCE;
     if (m->qos > 0 && a->out_count >= most) {
         actor_acknowledge(a, ACKS_MAX); /* m is never sent */
         return;
@@ -238,24 +240,27 @@ static uint8_t choose_options(struct actor *a, unsigned filter)
                      dice_below(d, 3) << 4);
 }
 
-/* Some filters, each once. */
+static bool is_chosen(const struct sent *sent, unsigned filter)
+{
+    return memchr(sent->filters, (int)filter, sent->filter_count) != NULL;
+}
+
+static void add_filter(struct actor *a, struct sent *sent, unsigned filter)
+{
+    if (!may_use(a, filter) || is_chosen(sent, filter))
+        return;
+    sent->options[sent->filter_count] = choose_options(a, filter);
+    sent->filters[sent->filter_count++] = (uint8_t)filter;
+}
+
+/* Some filters, each once; often the group's. */
 static void choose_filters(struct actor *a, struct sent *sent)
 {
     unsigned wanted = 1 + dice_below(&a->dice, FILTERS_AT_ONCE);
-    for (unsigned tries = 0; tries < 50 && sent->filter_count < wanted; tries++) {
-        unsigned f = dice_below(&a->dice, FILTER_COUNT);
-        bool is_new = may_use(a, f);
-        if (a->shared_filter >= 0 && tries == 0 && dice_permille(&a->dice, 400))
-            f = (unsigned)a->shared_filter;
-        else if (!is_new)
-            continue;
-        for (unsigned i = 0; i < sent->filter_count; i++)
-            is_new &= sent->filters[i] != f;
-        if (!is_new && tries > 0)
-            continue;
-        sent->options[sent->filter_count] = choose_options(a, f);
-        sent->filters[sent->filter_count++] = (uint8_t)f;
-    }
+    if (a->shared_filter >= 0 && dice_permille(&a->dice, 400))
+        add_filter(a, sent, (unsigned)a->shared_filter);
+    while (sent->filter_count < wanted)
+        add_filter(a, sent, dice_below(&a->dice, FILTER_COUNT));
 }
 
 static void send_subscribe(struct actor *a, enum packet_type type)
@@ -264,8 +269,6 @@ static void send_subscribe(struct actor *a, enum packet_type type)
     struct sent *sent = new_sent(a, type, p.subscribe.packet_id);
     struct buffer list = { 0 };
     choose_filters(a, sent);
-    if (sent->filter_count == 0)
-        return;
     for (unsigned i = 0; i < sent->filter_count; i++) {
         struct bytes text = bytes_of_string(story_filters[sent->filters[i]].text);
         uint8_t head[2] = { (uint8_t)(text.size >> 8), (uint8_t)text.size };
@@ -322,8 +325,8 @@ static struct greeting choose_greeting(struct actor *a)
 {
     struct dice *d = &a->dice;
     struct greeting g = { .version = a->version,
-                          .clean_start = a->wants_new_session ||
-                                         (!a->is_calm && dice_permille(d, 200)),
+                          .clean_start =
+                              a->wants_new_session || (!a->is_calm && dice_permille(d, 200)),
                           .receive_max = a->receive_max,
                           .alias_max = a->alias_max,
                           .max_packet_size = a->max_packet_size };
@@ -386,14 +389,14 @@ static struct conn *new_conn(struct actor *a)
 {
     struct stage *stage = a->stage;
     struct dice *d = &a->dice;
-    size_t capacity = LINK_CAPACITY_MIN +
-                      dice_below(d, LINK_CAPACITY_MAX >> dice_below(d, 8));
+    size_t capacity = LINK_CAPACITY_MIN + dice_below(d, LINK_CAPACITY_MAX >> dice_below(d, 8));
     struct conn *c = story_alloc(stage->arena, sizeof *c);
     c->link = link_open(stage->net, dice_below(d, stage->listeners), capacity);
     c->number = link_number(c->link);
     c->actor = a;
     c->actor_index = a->index;
-    c->broker_receive_max = a->version == VERSION_5_0 ? 1 : UINT16_MAX; /* until CONNACK says more */
+    c->broker_receive_max =
+        a->version == VERSION_5_0 ? 1 : UINT16_MAX; /* until CONNACK says more */
     c->opened_ns = c->taken_ns = c->read_ns = stage->world->now_ns;
     c->left_ns = INT64_MAX;
     memset(c->aliases_in, -1, sizeof c->aliases_in);

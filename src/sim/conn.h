@@ -16,7 +16,6 @@ enum { SENT_FILTERS_MAX = 4, OPEN_MAX = 64, ALIASES_MAX = 16 };
 
 struct actor;
 struct link;
-struct session;
 struct sim_session;
 
 /* A packet of the client's, as it meant it. */
@@ -68,7 +67,8 @@ struct conn {
     bool connack_present;        /* what CONNACK has to say */
     bool disconnect_taken;
     enum reason disconnect_reason;
-    enum reason must_fail; /* the client broke a rule: the broker has to end it; SUCCESS: it did not */
+    enum reason
+        must_fail; /* the client broke a rule: the broker has to end it; SUCCESS: it did not */
     int64_t opened_ns, taken_ns, left_ns, read_ns; /* left: INT64_MAX while the client is there */
     struct buffer publish_times;                   /* int64_t: when each PUBLISH was sent */
     size_t publish_times_read;
@@ -84,7 +84,7 @@ struct conn {
     int8_t aliases_out[ALIASES_MAX]; /* client -> broker */
     uint16_t open[OPEN_MAX]; /* Packet Identifiers received here and not finished by the client */
     unsigned open_count;
-    uint64_t resent_order;   /* of the last delivery that was sent again here */
-    bool has_seen_new;       /* a PUBLISH that is not sent again */
-    int64_t sent_ns;         /* the client's last packet */
+    uint64_t resent_order; /* of the last delivery that was sent again here */
+    bool has_seen_new;     /* a PUBLISH that is not sent again */
+    int64_t sent_ns;       /* the client's last packet */
 };

@@ -15,9 +15,11 @@ static struct sim_group *new_group(struct model *m, unsigned filter)
     struct sim_group *g = story_alloc(m->arena, sizeof *g);
     g->filter = filter;
     list_init(&g->link);
+    list_init(&g->in_all);
     list_init(&g->members);
     list_init(&g->expected);
     list_push_back(&m->groups, &g->link);
+    list_push_back(&m->all_groups, &g->in_all);
     return g;
 }
 
@@ -151,8 +153,7 @@ void groups_on_session_end(struct model *m, struct sim_session *s)
 static bool fits(const struct membership *ms, const struct expected *e, const struct publish *p,
                  uint32_t id, enum version version)
 {
-    if (version == VERSION_5_0 &&
-        (id >= 256 || (ms->ids_used[id / 64] >> id % 64 & 1) == 0))
+    if (version == VERSION_5_0 && (id >= 256 || (ms->ids_used[id / 64] >> id % 64 & 1) == 0))
         return false;
     for (uint8_t options = 0; options < 64; options++) {
         bool retain = (options & SUBSCRIBE_RETAIN_AS_PUBLISHED) != 0 && e->message->retain;
@@ -166,9 +167,28 @@ static bool fits(const struct membership *ms, const struct expected *e, const st
     return false;
 }
 
-struct expected *groups_find(const struct sim_session *s, const struct publish *p,
-                             const struct sim_message *message, uint32_t id, int64_t sent_ns,
-                             enum version version)
+/* A message that was published again has copies in a group, and perhaps in former groups of the
+ * same name: they cannot be told apart, but there are only so many. */
+static struct expected *find_any_copy(const struct model *m, const struct sim_session *s,
+                                      const struct sim_message *message)
+{
+    for (struct list *l = m->all_groups.next; l != &m->all_groups; l = l->next) {
+        struct sim_group *g = container_of(l, struct sim_group, in_all);
+        bool was_in_it = false;
+        for (struct list *k = s->memberships.next; k != &s->memberships; k = k->next)
+            was_in_it |= container_of(k, struct membership, in_session)->group->filter == g->filter;
+        for (struct list *k = g->expected.next; was_in_it && k != &g->expected; k = k->next) {
+            struct expected *e = container_of(k, struct expected, link);
+            if (e->message == message && e->state == EXPECTED_WAITS)
+                return e;
+        }
+    }
+    return NULL;
+}
+
+static struct expected *find_fitting(const struct sim_session *s, const struct publish *p,
+                                     const struct sim_message *message, uint32_t id,
+                                     int64_t sent_ns, enum version version)
 {
     struct expected *found = NULL;
     int best = -1; /* copies of a message that was published again cannot always be told apart */
@@ -176,11 +196,10 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
         const struct membership *ms = container_of(l, struct membership, in_session);
         for (struct list *k = ms->group->expected.next; k != &ms->group->expected; k = k->next) {
             struct expected *e = container_of(k, struct expected, link);
-            if (e->message != message || e->state != EXPECTED_WAITS ||
-                !fits(ms, e, p, id, version))
+            if (e->message != message || e->state != EXPECTED_WAITS || !fits(ms, e, p, id, version))
                 continue;
-            int rank = 4 * (e->taken_ns <= ms->left_ns) +
-                       2 * expected_fits_time(s, e, p, sent_ns) + !e->is_soft;
+            int rank = 4 * (e->taken_ns <= ms->left_ns) + 2 * expected_fits_time(s, e, p, sent_ns) +
+                       !e->is_soft;
             if (rank > best) {
                 best = rank;
                 found = e;
@@ -188,6 +207,14 @@ struct expected *groups_find(const struct sim_session *s, const struct publish *
         }
     }
     return found;
+}
+
+struct expected *groups_find(const struct model *m, const struct sim_session *s,
+                             const struct publish *p, const struct sim_message *message,
+                             uint32_t id, int64_t sent_ns, enum version version)
+{
+    struct expected *e = find_fitting(s, p, message, id, sent_ns, version);
+    return e == NULL && message->taken > 1 ? find_any_copy(m, s, message) : e;
 }
 
 /* The smallest packet that a member, or former one, takes; 0: no limit. */
@@ -210,8 +237,7 @@ void groups_check_quiet(struct model *m)
         uint32_t size = max_packet_size(g);
         for (struct list *k = g->expected.next; k != &g->expected; k = k->next) {
             const struct expected *e = container_of(k, struct expected, link);
-            if (e->state == EXPECTED_WAITS &&
-                !expected_may_be_lost(m, e, size, m->world->now_ns))
+            if (e->state == EXPECTED_WAITS && !expected_may_be_lost(m, e, size, m->world->now_ns))
                 MODEL_FAIL(m, "m%u (%s) was lost in the group %s", e->message->index,
                            story_topics[e->message->topic].name, story_filters[g->filter].text);
         }

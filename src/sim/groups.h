@@ -11,11 +11,11 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter);
 void groups_leave(struct model *m, struct sim_session *s, unsigned filter); /* UNSUBSCRIBE */
 void groups_on_session_end(struct model *m, struct sim_session *s);
 
-/* What a client has received, of a group that it is or was a member of: the first that fits and that
- * nobody has; NULL: none.  The caller makes it the client's.
- * id: the Subscription Identifier, 0: none; 3.x has none. */
-struct expected *groups_find(const struct sim_session *s, const struct publish *p,
-                             const struct sim_message *message, uint32_t id, int64_t sent_ns,
-                             enum version version);
+/* What a client has received, of a group that it is or was a member of: the first that fits and
+ * that nobody has; NULL: none.  The caller makes it the client's. id: the Subscription Identifier,
+ * 0: none; 3.x has none. */
+struct expected *groups_find(const struct model *m, const struct sim_session *s,
+                             const struct publish *p, const struct sim_message *message,
+                             uint32_t id, int64_t sent_ns, enum version version);
 
 void groups_check_quiet(struct model *m);

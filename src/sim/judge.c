@@ -1,8 +1,8 @@
 /* sim/judge.c: see judge.h.
  *
  * A PUBLISH of QoS > 0 is either one that the client knows and the broker has not heard about, sent
- * again: same Packet Identifier, DUP, once per connection, in the old order; or one that is expected
- * and nothing of its kind before it has been left out:
+ * again: same Packet Identifier, DUP, once per connection, in the old order; or one that is
+ * expected and nothing of its kind before it has been left out:
  *
  *     expected    m3  m5  m6  m8         m5 arrives: m3 must be lost for a reason, or have arrived
  *                 ^publisher and QoS the same */
@@ -33,7 +33,8 @@ static bool check_alias(struct model *m, struct conn *c, const struct publish *p
     if (p->topic.size > 0 && *topic < 0)
         JUDGE_FAIL(m, c, "a topic that nobody published: %.*s", (int)p->topic.size,
                    (const char *)p->topic.data);
-    if (c->greeting.version != VERSION_5_0 || !properties_have(&p->properties, PROPERTY_TOPIC_ALIAS))
+    if (c->greeting.version != VERSION_5_0 ||
+        !properties_have(&p->properties, PROPERTY_TOPIC_ALIAS))
         return *topic >= 0;
     unsigned alias = p->properties.topic_alias;
     if (alias == 0 || alias > c->greeting.alias_max) { /* [MQTT-3.1.2-26] [MQTT-3.3.2-8] */
@@ -58,9 +59,8 @@ static bool check_payload(struct model *m, struct conn *c, struct arrival *a)
         return true;
     const struct sim_message *message = model_message(m, story_payload_index(payload));
     if (message == NULL || !bytes_equal(payload, message->payload) || message->topic != a->topic) {
-        JUDGE_FAIL(m, c, "a payload on %s that nobody wrote: \"%.*s\"",
-                   story_topics[a->topic].name, payload.size > 60 ? 60 : (int)payload.size,
-                   (const char *)payload.data);
+        JUDGE_FAIL(m, c, "a payload on %s that nobody wrote: \"%.*s\"", story_topics[a->topic].name,
+                   payload.size > 60 ? 60 : (int)payload.size, (const char *)payload.data);
         return false;
     }
     a->message = message;
@@ -131,8 +131,7 @@ static void check_overtaken(struct model *m, struct conn *c, struct expected *ar
         bool may_be = expected_may_be_lost(m, e, c->greeting.max_packet_size, sent_ns) ||
                       (e->qos == 0 && e->online_on != c->number);
         if (!may_be)
-            JUDGE_FAIL(m, c, "m%u arrived before m%u", arrived->message->index,
-                       e->message->index);
+            JUDGE_FAIL(m, c, "m%u arrived before m%u", arrived->message->index, e->message->index);
         e->state = EXPECTED_DROPPED;
         list_remove(&e->link);
     }
@@ -164,14 +163,14 @@ static struct expected *find_expected(struct model *m, struct conn *c, const str
     }
     if (a->message == NULL || a->id_count > 1)
         return NULL;
-    return groups_find(c->session, a->publish, a->message, a->id_count == 1 ? a->ids[0] : 0,
+    return groups_find(m, c->session, a->publish, a->message, a->id_count == 1 ? a->ids[0] : 0,
                        a->sent_ns, c->greeting.version);
 }
 
 /* Published more than once for a group: which of them a member got cannot always be told. */
 static bool is_vague(const struct expected *e)
 {
-    return e->is_vague || (e->group != NULL && e->message->taken > 1);
+    return e->is_vague || e->has_twin || (e->group != NULL && e->message->taken > 1);
 }
 
 /* A put-off walk may meet a Retained Message that was set after the SUBSCRIBE. */
@@ -185,7 +184,7 @@ static void check_expiry(struct model *m, struct conn *c, const struct expected 
 {
     const struct properties *p = &a->publish->properties;
     bool has = properties_have(p, PROPERTY_MESSAGE_EXPIRY_INTERVAL);
-    if (is_first && e->expires_ns <= a->sent_ns) /* [MQTT-3.3.2-5] */
+    if (is_first && e->expires_ns <= a->sent_ns && !is_vague(e)) /* [MQTT-3.3.2-5] */
         JUDGE_FAIL(m, c, "m%u had expired when it was sent", e->message->index);
     if (c->greeting.version != VERSION_5_0)
         return;
@@ -200,8 +199,7 @@ static void check_expiry(struct model *m, struct conn *c, const struct expected 
 
 /* ----------------------------------------------------------------------------- once again ----- */
 
-static void check_resent(struct model *m, struct conn *c, struct flight *f,
-                         const struct arrival *a)
+static void check_resent(struct model *m, struct conn *c, struct flight *f, const struct arrival *a)
 {
     const struct publish *p = a->publish;
     if (f->seen_on == c->number) /* [MQTT-2.2.1-3] [MQTT-4.4.0-1] */
@@ -236,9 +234,7 @@ static void begin_flight(struct model *m, struct conn *c, struct expected *e, ui
 {
     struct sim_session *s = c->session;
     struct flight *f = story_alloc(m->arena, sizeof *f);
-    *f = (struct flight){
-        .id = id, .expected = e, .order = ++s->orders, .seen_on = c->number
-    };
+    *f = (struct flight){ .id = id, .expected = e, .order = ++s->orders, .seen_on = c->number };
     list_init(&f->link);
     list_push_back(&s->flights, &f->link);
 }
@@ -287,8 +283,8 @@ static void receive_first(struct model *m, struct conn *c, struct expected *e,
 /* The client's window [MQTT-3.3.4-9], and ours. */
 static void count_open(struct model *m, struct conn *c, uint16_t packet_id)
 {
-    unsigned ours = m->config->max_inflight_messages == 0 ? UINT16_MAX
-                                                          : m->config->max_inflight_messages;
+    unsigned ours =
+        m->config->max_inflight_messages == 0 ? UINT16_MAX : m->config->max_inflight_messages;
     unsigned most = c->greeting.receive_max < ours ? c->greeting.receive_max : ours;
     for (unsigned i = 0; i < c->open_count; i++)
         if (c->open[i] == packet_id)
@@ -342,13 +338,14 @@ static void fail_unexpected(struct model *m, struct conn *c, const struct arriva
         if (is_same_message(other, a) && (e == NULL || e->qos != p->qos))
             e = other;
     }
-    JUDGE_FAIL(m, c, "m%u (%s, QoS %u%s, packet id %u, %zu ids) was not expected, or not once more%s",
+    JUDGE_FAIL(m, c,
+               "m%u (%s, QoS %u%s, packet id %u, %zu ids) was not expected, or not once more%s",
                a->message == NULL ? 0 : a->message->index, story_topics[a->topic].name, p->qos,
                p->retain ? ", retain" : "", p->packet_id, a->id_count,
-               e == NULL               ? ""
-               : e->qos != p->qos      ? "; expected with another QoS"
+               e == NULL                ? ""
+               : e->qos != p->qos       ? "; expected with another QoS"
                : e->retain == p->retain ? "; expected with other Subscription Identifiers"
-                                       : "; expected with another RETAIN flag");
+                                        : "; expected with another RETAIN flag");
 }
 
 static void judge_publish(struct model *m, struct conn *c, const struct publish *p)
@@ -366,7 +363,9 @@ static void judge_publish(struct model *m, struct conn *c, const struct publish 
         count_open(m, c, p->packet_id);
     struct flight *f = p->qos == 0 ? NULL : session_flight(c->session, p->packet_id);
     if (f != NULL) {
-        check_resent(m, c, f, &a);
+        bool is_given_away = !c->session->is_alive && f->expected->group != NULL;
+        if (!is_given_away) /* else it came too late, and somebody else has it now */
+            check_resent(m, c, f, &a);
         return;
     }
     struct expected *e = find_expected(m, c, &a);
@@ -459,8 +458,8 @@ static void judge_suback(struct model *m, struct conn *c, const struct packet *p
 static void judge_connack(struct model *m, struct conn *c, const struct connack *p)
 {
     const struct config *config = m->config;
-    unsigned ours = config->receive_maximum > 0 ? config->receive_maximum
-                                                : config->max_inflight_messages;
+    unsigned ours =
+        config->receive_maximum > 0 ? config->receive_maximum : config->max_inflight_messages;
     if (!c->is_attached && !c->is_closed) {
         JUDGE_FAIL(m, c, "a CONNACK (0x%02x) that was not sent", p->reason);
         return;

@@ -27,13 +27,14 @@ struct shared {
 
 static void usage(FILE *out)
 {
-    fprintf(out,
-            "usage: chappe-sim [--seeds N] [--seed S] [--workers 1..%d] [--steps N] [--plant NAME]\n"
-            "                  [--verbose]\n"
-            "Runs the broker in a make-believe world: seeds S to S+N-1 (by default 1 to 100).\n"
-            "With --seed alone, that one seed, and its invariants are checked after every step.\n"
-            "A bug can be planted, to see that it is found:\n",
-            SIM_WORKERS_MAX);
+    fprintf(
+        out,
+        "usage: chappe-sim [--seeds N] [--seed S] [--workers 1..%d] [--steps N] [--plant NAME]\n"
+        "                  [--verbose]\n"
+        "Runs the broker in a make-believe world: seeds S to S+N-1 (by default 1 to 100).\n"
+        "With --seed alone, that one seed, and its invariants are checked after every step.\n"
+        "A bug can be planted, to see that it is found:\n",
+        SIM_WORKERS_MAX);
 #define PLANT(name, text, words) fprintf(out, "  %-20s  %s\n", text, words);
     PLANT_TABLE(PLANT)
 #undef PLANT
@@ -153,8 +154,8 @@ int main(int argc, char **argv)
     struct arguments a = parse(argv + 1);
     bool shows_progress = isatty(STDERR_FILENO) && !a.is_one;
     uint64_t passed = 0, failed = 0;
-    struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) {
         perror("chappe-sim: mmap");
         return 2;

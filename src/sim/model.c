@@ -20,6 +20,7 @@ void model_init(struct model *m, struct arena *a, struct world *world, struct tr
     *m = (struct model){ .arena = a, .world = world, .trace = trace, .config = config };
     list_init(&m->sessions);
     list_init(&m->groups);
+    list_init(&m->all_groups);
 }
 
 void model_fini(struct model *m)
@@ -44,8 +45,7 @@ struct sim_message *model_message(const struct model *m, uint32_t index)
 
 /* --------------------------------------------------------------------------- expectations ----- */
 
-uint8_t model_granted_qos(const struct model *m, const struct sim_message *message,
-                          uint8_t options)
+uint8_t model_granted_qos(const struct model *m, const struct sim_message *message, uint8_t options)
 {
     uint8_t granted = options & SUBSCRIBE_QOS;
     return message->qos < granted && !m->config->upgrade_outgoing_qos ? message->qos : granted;
@@ -171,9 +171,8 @@ static size_t route_to_session(struct model *m, struct sim_session *s,
 /* To everybody who has a matching subscription at this moment.  How many copies that makes. */
 static size_t route(struct model *m, struct sim_message *message, struct sim_session *publisher)
 {
-    int64_t expires_ns = message->has_expiry
-                             ? m->world->now_ns + (int64_t)message->expiry_s * SECOND_NS
-                             : INT64_MAX;
+    int64_t expires_ns =
+        message->has_expiry ? m->world->now_ns + (int64_t)message->expiry_s * SECOND_NS : INT64_MAX;
     size_t count = 0;
     message->taken++;
     if (message->retain)
@@ -378,8 +377,8 @@ static void expect_retained(struct model *m, struct sim_session *s, unsigned fil
         struct expected *e = new_expected(m, r->message, r->expires_ns);
         add_subscription(m, e, subscription);
         e->retain = e->is_retained = true; /* [MQTT-3.3.1-8] */
-        e->is_soft = (subscription->options & SUBSCRIBE_NO_LOCAL) != 0 &&
-                     r->message->publisher == s->actor;
+        e->is_soft =
+            (subscription->options & SUBSCRIBE_NO_LOCAL) != 0 && r->message->publisher == s->actor;
         expect(s, e);
     }
 }
@@ -511,12 +510,15 @@ void model_on_taken(struct model *m, struct conn *c, const struct packet *packet
                    packet_type_name(packet->type));
         return;
     }
-    struct trace_event e = { .kind = TRACE_TAKEN, .now_ns = m->world->now_ns,
-                             .actor = c->actor_index, .connection = c->number };
+    struct trace_event e = { .kind = TRACE_TAKEN,
+                             .now_ns = m->world->now_ns,
+                             .actor = c->actor_index,
+                             .connection = c->number };
     e.message = sent->message == NULL ? 0 : sent->message->index;
     trace_describe(&e, packet);
     trace_add(m->trace, &e);
-    if (packet->type == PACKET_CONNECT) { /* counts when CONNACK is sent; it may change the worker */
+    if (packet->type ==
+        PACKET_CONNECT) { /* counts when CONNACK is sent; it may change the worker */
         m->connecting[c->actor_index] += !c->is_connecting;
         c->is_connecting = true;
         return;

@@ -6,10 +6,10 @@
  *     a worker's turn is over      ->  model_on_turn_end     Wills after a delay, Sessions expired
  *     a packet reaches a client    ->  judge.h               expected?  allowed?  in order?
  *
- * The model knows no worker, no queue and no letter: one list of Sessions, one list of subscriptions
- * each, and for each Session the messages that it is to get.  When a packet is taken is learnt from
- * the broker's own tap; what it said, from the client that sent it.  Everything here lives in one
- * arena, as long as the run. */
+ * The model knows no worker, no queue and no letter: one list of Sessions, one list of
+ * subscriptions each, and for each Session the messages that it is to get.  When a packet is taken
+ * is learnt from the broker's own tap; what it said, from the client that sent it.  Everything here
+ * lives in one arena, as long as the run. */
 #pragma once
 
 #include "config/config.h"
@@ -42,10 +42,10 @@ struct expected {
     bool is_vague;    /* nobody knows exactly when it expires */
     bool has_twin;    /* its like was expected before or after: they cannot be told apart */
     uint8_t id_count;
-    uint32_t ids[IDS_MAX];       /* Subscription Identifiers, sorted */
-    struct sim_group *group;     /* NULL: for a Session of its own */
-    struct sim_session *holder;  /* a group's: who has received it */
-    uint32_t online_on;          /* connection number while which it was sent; 0: offline */
+    uint32_t ids[IDS_MAX];      /* Subscription Identifiers, sorted */
+    struct sim_group *group;    /* NULL: for a Session of its own */
+    struct sim_session *holder; /* a group's: who has received it */
+    uint32_t online_on;         /* connection number while which it was sent; 0: offline */
 };
 
 /* A message of QoS > 0 that a client has received and that is not finished. */
@@ -53,23 +53,24 @@ struct flight {
     struct list link;
     uint16_t id;
     struct expected *expected;
-    uint64_t order;    /* of the first reception */
-    uint32_t seen_on;  /* connection */
-    bool rec_taken;    /* the broker has our PUBREC */
+    uint64_t order;   /* of the first reception */
+    uint32_t seen_on; /* connection */
+    bool rec_taken;   /* the broker has our PUBREC */
 };
 
 struct membership {
     struct list in_session, in_group;
     struct sim_session *session;
     struct sim_group *group;
-    bool is_member;         /* still */
-    int64_t left_ns;        /* INT64_MAX: still a member */
-    uint64_t options_used;  /* set of 1 << Subscription Options byte */
-    uint64_t ids_used[4];   /* set of Subscription Identifiers below 256 */
+    bool is_member;        /* still */
+    int64_t left_ns;       /* INT64_MAX: still a member */
+    uint64_t options_used; /* set of 1 << Subscription Options byte */
+    uint64_t ids_used[4];  /* set of Subscription Identifiers below 256 */
 };
 
 struct sim_group { /* from its first member to its last */
     struct list link;
+    struct list in_all;
     unsigned filter;
     unsigned member_count;
     struct list members;  /* struct membership, former ones, too */
@@ -99,7 +100,7 @@ struct sim_session {
     struct list expected, flights;
     uint32_t max_packet_size; /* its client's, always the same; 0: no limit */
     uint64_t orders;
-    int64_t parted_ns; /* when a connection last ended; INT64_MIN: never */
+    int64_t parted_ns;               /* when a connection last ended; INT64_MIN: never */
     uint16_t received[RECEIVED_MAX]; /* QoS 2 from the client, not released */
     unsigned received_count;
 };
@@ -114,16 +115,17 @@ struct model {
     struct world *world;
     struct trace *trace;
     const struct config *config;
-    struct list sessions; /* alive */
-    struct list groups;   /* with members */
+    struct list sessions;                     /* alive */
+    struct list groups;                       /* with members */
+    struct list all_groups;                   /* and those that were */
     struct sim_session *by_actor[ACTORS_MAX]; /* NULL: none alive */
     struct retained_model retained[TOPIC_COUNT];
-    struct buffer messages; /* struct sim_message *, by index - 1 */
+    struct buffer messages;          /* struct sim_message *, by index - 1 */
     unsigned connecting[ACTORS_MAX]; /* connections whose CONNECT was taken and not answered */
-    bool has_had_walks; /* Retained Messages were once sent later than at once */
-    bool drops;    /* queues are short: messages may be lost at their limits */
-    bool is_blind; /* memory fails: nothing is promised, nothing is followed or judged */
-    bool is_over;  /* the broker is stopping: nothing is judged any more */
+    bool has_had_walks;              /* Retained Messages were once sent later than at once */
+    bool drops;                      /* queues are short: messages may be lost at their limits */
+    bool is_blind;      /* memory fails: nothing is promised, nothing is followed or judged */
+    bool is_over;       /* the broker is stopping: nothing is judged any more */
     uint64_t delivered; /* how many messages clients have received */
 };
 
@@ -131,7 +133,7 @@ void model_init(struct model *m, struct arena *a, struct world *world, struct tr
                 const struct config *config);
 void model_fini(struct model *m);
 
-struct sim_message *model_new_message(struct model *m); /* with its index */
+struct sim_message *model_new_message(struct model *m);                   /* with its index */
 struct sim_message *model_message(const struct model *m, uint32_t index); /* NULL: none */
 
 /* The broker took the next packet of this connection.  packet: what it believes to have read. */

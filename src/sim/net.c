@@ -64,9 +64,9 @@ struct link {
     int64_t connect_ns;
     struct pipe up, down; /* to and from the broker */
     enum link_left left;
-    bool is_held;       /* by the broker */
-    bool was_closed;    /* by the broker, or refused */
-    bool is_forgotten;  /* by the client */
+    bool is_held;      /* by the broker */
+    bool was_closed;   /* by the broker, or refused */
+    bool is_forgotten; /* by the client */
     bool fault_was_seen;
     void *owner;
 };

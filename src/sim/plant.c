@@ -5,10 +5,9 @@
 #include "broker/connection.h"
 #include "broker/server.h"
 
-static const char *const names[PLANT_COUNT] = {
-    [PLANT_NONE] = "none",
+static const char *const names[PLANT_COUNT] = { [PLANT_NONE] = "none",
 #define PLANT(name, text, words) [PLANT_##name] = text,
-    PLANT_TABLE(PLANT)
+                                                PLANT_TABLE(PLANT)
 #undef PLANT
 };
 
@@ -65,9 +64,7 @@ static enum drop send_wrongly(struct delivery_sink *sink, const struct delivery 
     return plant->broker_ops->send_publish(sink, d, dup && plant->kind != PLANT_FORGET_DUP);
 }
 
-static void lose(struct delivery_sink *sink, const struct delivery *d)
-{
-}
+static void lose(struct delivery_sink *sink, const struct delivery *d) {}
 
 static void spoil_sink(struct plant *plant, struct delivery_sink *sink)
 {
@@ -102,9 +99,7 @@ void plant_on_turn(struct plant *plant, const struct server *server)
     }
 }
 
-static void do_not_wake(struct poller *p)
-{
-}
+static void do_not_wake(struct poller *p) {}
 
 void plant_on_network(struct plant *plant, struct network *door)
 {

@@ -15,7 +15,8 @@ struct server;
 /* PLANT(NAME, "name", "what is wrong") */
 #define PLANT_TABLE(PLANT)                                                                         \
     PLANT(FORGET_DUP, "forget-dup", "what is sent again comes without DUP")                        \
-    PLANT(LOSE_ON_FULL_WINDOW, "lose-on-full-window", "a message that finds the window full is lost") \
+    PLANT(LOSE_ON_FULL_WINDOW, "lose-on-full-window",                                              \
+          "a message that finds the window full is lost")                                          \
     PLANT(ACK_BEFORE_ROUTE, "ack-before-route", "PUBACK for a message that was not taken yet")     \
     PLANT(DUPLICATE_QOS2, "duplicate-qos2", "a QoS 2 message that is sent again is taken again")   \
     PLANT(SWAP, "swap", "two messages in the wrong order")                                         \
@@ -36,7 +37,7 @@ enum plant_kind {
 
 struct plant {
     enum plant_kind kind;
-    uint32_t seen; /* occasions so far */
+    uint32_t seen;                              /* occasions so far */
     const struct delivery_sink_ops *broker_ops; /* what its Sessions do to the world */
     struct delivery_sink_ops sink_ops;          /* the same, spoilt */
 };

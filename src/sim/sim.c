@@ -16,8 +16,8 @@
 #include "sim/peek.h"
 #include <stdio.h>
 
-#define MS_NS     INT64_C(1000000)
-#define SECOND_NS INT64_C(1000000000)
+#define MS_NS        INT64_C(1000000)
+#define SECOND_NS    INT64_C(1000000000)
 #define QUIET_MAX_NS (120 * SECOND_NS)
 
 enum {
@@ -75,8 +75,8 @@ static void on_packet(struct tap *tap, const struct connection *c, enum tap_dire
         plant_on_connack(&s->plant, c);
         model_on_connack(&s->model, conn, &p->connack);
     } else if (p->type == PACKET_PUBLISH && conn->link != NULL) {
-        int result = buffer_append(&conn->publish_times,
-                                   bytes_of(&s->world.now_ns, sizeof s->world.now_ns));
+        int result =
+            buffer_append(&conn->publish_times, bytes_of(&s->world.now_ns, sizeof s->world.now_ns));
         assert(result == 0);
     }
 }
@@ -115,8 +115,8 @@ static struct config *draw_config(struct sim *s)
                           dice_below(&s->dice, 12), queued_max,
                           flip(s, 500) ? "drop-newest" : "drop-oldest");
     assert(length > 0 && (size_t)length < sizeof text);
-    int result = config_parse(&s->world.env, bytes_of_string(text), "drawn", NULL, NULL, &config,
-                              &error);
+    int result =
+        config_parse(&s->world.env, bytes_of_string(text), "drawn", NULL, NULL, &config, &error);
     if (result != 0)
         trace_fail(s->trace, "the configuration is refused: %s", error.text);
     return config;
@@ -159,7 +159,7 @@ static bool open_broker(struct sim *s)
 
 static void open_stage(struct sim *s)
 {
-    s->stage = (struct stage){ &s->world, &s->net,  &s->model,         s->trace,
+    s->stage = (struct stage){ &s->world, &s->net,   &s->model,      s->trace,
                                &s->arena, &s->plant, s->worker_count };
     s->net.on_close = on_close;
     s->net.context = s;
@@ -423,8 +423,8 @@ bool sim_run(const struct sim_options *o, struct trace *trace, struct sim_result
     int64_t start_ns = s->world.now_ns;
 
     play(s);
-    *result = (struct sim_result){ s->worker_count, s->model.delivered,
-                                   s->world.now_ns - start_ns };
+    *result =
+        (struct sim_result){ s->worker_count, s->model.delivered, s->world.now_ns - start_ns };
     finish(s);
     memory_free(s);
     if (!trace->has_failed && memory_used() != used)

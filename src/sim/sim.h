@@ -1,15 +1,15 @@
 /* sim/sim.h: one run: a broker, a few clients, a network, and one seed.
  *
  * The seed decides the configuration, the number of workers, what every client does, every fault
- * and every step of the scheduler; so a run can be repeated.  When the wild part is over, the clients
- * become calm, everything has to come to rest, and everything that was promised must have
+ * and every step of the scheduler; so a run can be repeated.  When the wild part is over, the
+ * clients become calm, everything has to come to rest, and everything that was promised must have
  * arrived. */
 #pragma once
 
 #include "sim/plant.h"
 #include "sim/trace.h"
 
-enum { SIM_STEPS_DEFAULT = 10000, SIM_WORKERS_MAX = 8 };
+enum { SIM_STEPS_DEFAULT = 20000, SIM_WORKERS_MAX = 8 };
 
 struct sim_options {
     uint64_t seed;

@@ -1,7 +1,6 @@
 /* sim/story.c: see story.h. */
 #include "sim/story.h"
 #include "mqtt/topic.h"
-#include "sim/story.h"
 #include <assert.h>
 #include <stdio.h>
 

@@ -23,10 +23,10 @@ struct story_topic {
 extern const struct story_topic story_topics[TOPIC_COUNT];
 
 struct story_filter {
-    const char *text;       /* as in SUBSCRIBE */
-    const char *plain;      /* without $share/NAME/ */
+    const char *text;  /* as in SUBSCRIBE */
+    const char *plain; /* without $share/NAME/ */
     bool is_shared;
-    bool overlaps_shared;   /* an ordinary filter that matches a topic below s/ */
+    bool overlaps_shared; /* an ordinary filter that matches a topic below s/ */
 };
 extern const struct story_filter story_filters[FILTER_COUNT];
 
@@ -35,7 +35,7 @@ int story_topic_index(struct bytes name); /* -1: none of ours */
 
 /* An Application Message, as its publisher meant it.  Lives as long as the run. */
 struct sim_message {
-    uint32_t index; /* from 1 */
+    uint32_t index;    /* from 1 */
     uint8_t publisher; /* actor */
     uint8_t topic;
     uint8_t qos;

@@ -91,10 +91,10 @@ void trace_add(struct trace *t, const struct trace_event *e)
     if (t->has_failed) /* the last events are those that led to it */
         return;
     trace_mix(t, (uint64_t)e->now_ns);
-    trace_mix(t, (uint64_t)e->kind << 56 | (uint64_t)e->actor << 48 | (uint64_t)e->connection << 16 |
-                     (uint64_t)e->type << 8 | e->flags);
-    trace_mix(t, (uint64_t)e->message << 32 | (uint64_t)e->packet_id << 16 |
-                     (uint64_t)e->qos << 8 | e->reason);
+    trace_mix(t, (uint64_t)e->kind << 56 | (uint64_t)e->actor << 48 |
+                     (uint64_t)e->connection << 16 | (uint64_t)e->type << 8 | e->flags);
+    trace_mix(t, (uint64_t)e->message << 32 | (uint64_t)e->packet_id << 16 | (uint64_t)e->qos << 8 |
+                     e->reason);
     trace_mix(t, e->number);
     t->events[t->count++ % TRACE_EVENTS] = *e;
     if (t->is_verbose)
@@ -141,8 +141,8 @@ void trace_describe(struct trace_event *e, const struct packet *p)
     case PACKET_PUBLISH:
         e->qos = p->publish.qos;
         e->packet_id = p->publish.packet_id;
-        e->flags |= (uint8_t)((p->publish.dup ? TRACE_DUP : 0) |
-                              (p->publish.retain ? TRACE_RETAIN : 0));
+        e->flags |=
+            (uint8_t)((p->publish.dup ? TRACE_DUP : 0) | (p->publish.retain ? TRACE_RETAIN : 0));
         break;
     case PACKET_PUBACK:
     case PACKET_PUBREC:

@@ -10,10 +10,10 @@
 enum { TRACE_EVENTS = 60, TRACE_TEXT_SIZE = 400 };
 
 enum trace_kind {
-    TRACE_SENT,     /* client -> */
-    TRACE_TAKEN,    /*           -> broker */
-    TRACE_GOT,      /*           <- broker, arrived at the client */
-    TRACE_NOTE,     /* anything else */
+    TRACE_SENT,  /* client -> */
+    TRACE_TAKEN, /*           -> broker */
+    TRACE_GOT,   /*           <- broker, arrived at the client */
+    TRACE_NOTE,  /* anything else */
 };
 
 struct trace_event {

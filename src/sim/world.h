@@ -12,7 +12,8 @@ struct world {
     struct clock clock;
     struct random random;
     struct files files;
-    struct dice dice; /* of the broker's random door, so that what it asks for changes nothing else */
+    struct dice
+        dice; /* of the broker's random door, so that what it asks for changes nothing else */
     int64_t now_ns;
     int64_t wall_offset_ns; /* the wall clock can be set; nobody may be hurt by it */
     uint64_t fail_in;       /* the broker's nth allocation from now on fails; 0: none */
