@@ -1,4 +1,4 @@
-/* broker/server_oom_test.c: no memory, once, at every place there is.
+/* broker/server_oom_test.c: no memory, once, at every place there is (fault F1).
  *
  * One scene with two clients is played again and again; the first time the first allocation fails,
  * then the second, until it passes without a failure.  Each time the server has to stay in good

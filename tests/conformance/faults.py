@@ -520,6 +520,38 @@ def a_full_queue_refuses_its_publisher(t):
     sub.expect_silence()
 
 
+@fault('E6', config=None)
+def a_storm_of_connections_above_the_limit_is_refused_quickly(t):
+    broker = t.start_broker('global_max_clients 21')
+    settled = t.connect('settled', broker=broker)
+    storm = [t.open(f'n{n}', broker=broker) for n in range(100)]
+    for c in storm:
+        c.send_connect(t.client_id(c.name))
+    answers = [c.receive() for c in storm]
+    accepted = [c for c, a in zip(storm, answers) if a.reason == 0]
+    assert len(accepted) >= 20 and {a.reason for a in answers} == {0, 0x89}, {a.reason for a in answers}
+    t.transcript.clear()
+    settled.expect_silence()
+    for c in storm:
+        c.close()
+    settled.expect_silence()
+
+
+@fault('E6')
+def all_clients_come_back_at_once(t):
+    settled = t.connect('settled')
+    for _ in range(3):
+        storm = [t.open(f'n{n}') for n in range(200)]
+        for c in storm:
+            c.send_connect(t.client_id(c.name))
+        settled.expect_silence()
+        for c in storm:
+            c.expect(CONNACK, reason=0)
+            c.abort()
+    t.transcript.clear()
+    t.expect_others_served()
+
+
 @fault('E7', config=IMPATIENT, slow=True)
 def a_connection_that_says_nothing_is_closed(t):
     began = time.monotonic()
@@ -805,7 +837,7 @@ def a_broker_that_was_suspended_disconnects_nobody(t):
         c.expect(PINGRESP)
 
 
-@fault('F3', config=None)
+@fault('F3', 'E4', config=None)
 def at_the_memory_limit_publishers_wait_and_others_are_served(t):
     broker = t.start_broker('memory_limit 20000000\nmax_queued_bytes 0\nmax_packet_size 100000')
     sub, other = t.connect('sub', broker=broker, session_expiry_interval=60), t.connect('other', broker=broker)
