@@ -364,7 +364,9 @@ static void judge_publish(struct model *m, struct conn *c, const struct publish 
     struct flight *f = p->qos == 0 ? NULL : session_flight(c->session, p->packet_id);
     if (f != NULL) {
         bool is_given_away = !c->session->is_alive && f->expected->group != NULL;
-        if (!is_given_away) /* else it came too late, and somebody else has it now */
+        if (is_given_away) /* it came too late, and somebody else has it now */
+            f->seen_on = c->number;
+        else
             check_resent(m, c, f, &a);
         return;
     }
