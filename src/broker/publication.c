@@ -205,7 +205,6 @@ static void deliver_merged(struct route *r)
 struct refusal {
     struct match_sink sink;
     struct full_sessions *full;
-    uint64_t origin;
     bool found;
 };
 

@@ -93,6 +93,33 @@ static int create_loop(struct client_run *r, uint32_t reconnect_ms)
     return chappe_loop_create(r->client, &options, &r->loop);
 }
 
+int client_run_command(const struct client_command *command, int argc, char **argv)
+{
+    struct client_options o;
+    const char *slash = strrchr(argv[0], '/');
+    const char *called = slash == NULL ? argv[0] : slash + 1;
+    bool as_mosquitto = strcmp(called, command->mosquitto_name) == 0;
+    client_options_init(&o, command->tool, as_mosquitto ? called : command->name);
+    int status = STATUS_FAILED;
+    switch (client_options_load(&o, argc, argv)) {
+    case OPTIONS_RUN:
+        status = command->run(&o);
+        break;
+    case OPTIONS_HELP:
+        command->print_help(o.name);
+        status = STATUS_OK;
+        break;
+    case OPTIONS_VERSION:
+        printf("%s version %s\n", o.name, chappe_version_text());
+        status = STATUS_OK;
+        break;
+    case OPTIONS_BAD:
+        break;
+    }
+    client_options_fini(&o);
+    return status;
+}
+
 int client_run_open(struct client_run *r, const struct client_options *o, uint32_t reconnect_ms)
 {
     *r = (struct client_run){ .o = o };

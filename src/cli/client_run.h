@@ -19,6 +19,17 @@ struct client_run {
     struct chappe_loop *loop;
 };
 
+/* What pub and sub are besides what they do. */
+struct client_command {
+    enum client_tool tool;
+    const char *name, *mosquitto_name; /* the second when called by it */
+    void (*print_help)(const char *name);
+    int (*run)(struct client_options *o); /* the exit status */
+};
+
+/* Reads the arguments, and runs the command or says what it was asked about.  The exit status. */
+int client_run_command(const struct client_command *command, int argc, char **argv);
+
 /* Connects as the options say; reconnect_ms: wait between later attempts, 0: none.  STATUS_OK, or a
  * status, and the reason is on stderr.  Close it in any case. */
 int client_run_open(struct client_run *r, const struct client_options *o, uint32_t reconnect_ms);

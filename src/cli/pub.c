@@ -314,26 +314,7 @@ static int pub(struct client_options *o)
 
 int cli_pub(int argc, char **argv)
 {
-    struct client_options o;
-    const char *slash = strrchr(argv[0], '/');
-    const char *name = slash == NULL ? argv[0] : slash + 1;
-    client_options_init(&o, TOOL_PUB, strcmp(name, "mosquitto_pub") == 0 ? name : "chappe pub");
-    int status = STATUS_FAILED;
-    switch (client_options_load(&o, argc, argv)) {
-    case OPTIONS_RUN:
-        status = pub(&o);
-        break;
-    case OPTIONS_HELP:
-        print_help(o.name);
-        status = STATUS_OK;
-        break;
-    case OPTIONS_VERSION:
-        printf("%s version %s\n", o.name, chappe_version_text());
-        status = STATUS_OK;
-        break;
-    case OPTIONS_BAD:
-        break;
-    }
-    client_options_fini(&o);
-    return status;
+    static const struct client_command command = { TOOL_PUB, "chappe pub", "mosquitto_pub",
+                                                    print_help, pub };
+    return client_run_command(&command, argc, argv);
 }
