@@ -14,6 +14,7 @@ enum {
     FLUSH_AT_SIZE = 64 * 1024,  /* then the turn's end is not waited for */
     REFER_FROM_SIZE = 4 * 1024, /* payloads from this size are not copied */
     PARTS_MAX = 64,
+    SHARED_FROM_COPIES = 2, /* the third connection that gets the same packet shares it */
 };
 
 bool connection_is_congested(const struct connection *c)
@@ -257,11 +258,87 @@ static void tap_publish(struct connection *c, const struct publish *p)
     tap(c, &packet);
 }
 
+static void publish_sent(struct connection *c, size_t payload, size_t before)
+{
+    struct metrics *m = &c->worker->metrics;
+    metrics_add(m, METRIC_publish_sent, 1);
+    metrics_add(m, METRIC_publish_bytes_sent, (int64_t)payload);
+    sent(c, PACKET_PUBLISH, before);
+}
+
+/* ------------------------------------------------------------------- the same bytes for many -- */
+
+struct publication_forms {
+    struct form {
+        struct block *owner;
+        struct bytes bytes; /* no data: not encoded yet */
+    } forms[4];             /* with properties or not, with RETAIN or not */
+};
+
+/* Whatever makes a packet this connection's own, or worth looking at, is missing. */
+static bool is_for_many(const struct connection *c, const struct publication *pub,
+                        const struct sending *how)
+{
+    return pub->copies >= SHARED_FROM_COPIES && how->qos == 0 && how->id_count == 0 &&
+           c->alias_out_max == 0 && c->watched == NET_READ && c->worker->taps == NULL &&
+           pub->message->payload.size < REFER_FROM_SIZE;
+}
+
+/* NULL: no memory. */
+static struct form *form_of(struct connection *c, struct publication *pub,
+                            const struct sending *how)
+{
+    struct worker *w = c->worker;
+    struct publication_forms *all = pub->forms;
+    if (all == NULL) {
+        all = arena_alloc(&w->scratch, sizeof *all);
+        if (all == NULL)
+            return NULL;
+        *all = (struct publication_forms){ 0 };
+        pub->forms = all;
+    }
+    struct form *f = &all->forms[version_has_properties(c->version) * 2 + how->retain];
+    if (f->bytes.data != NULL)
+        return f;
+    struct publish p UNINITIALIZED;
+    bool is_new_alias;
+    (void)prepare(c, pub->message, how, &p, &is_new_alias); /* no identifiers: cannot fail */
+    size_t head = publish_head_size(&p, c->version), size = head + p.payload.size;
+    uint8_t *room = batch_reserve(&w->batch, size, &f->owner);
+    if (room == NULL)
+        return NULL;
+    publish_head_encode(&p, c->version, room);
+    if (p.payload.size > 0)
+        memcpy(room + head, p.payload.data, p.payload.size);
+    f->bytes = bytes_of(room, size);
+    return f;
+}
+
+static bool send_form(struct connection *c, struct publication *pub, const struct sending *how)
+{
+    size_t before = c->tx.size;
+    const struct form *f = form_of(c, pub, how);
+    if (f != NULL && f->bytes.size > c->max_packet_size) /* [MQTT-3.1.2-24] */
+        return false;
+    if (f == NULL || sendq_borrow(&c->tx, f->owner, f->bytes) != 0) {
+        give_up(c);
+        return true;
+    }
+    make_dirty(c);
+    publish_sent(c, pub->message->payload.size, before);
+    return true;
+}
+
+/* --------------------------------------------------------------------------------- PUBLISH ---- */
+
 bool connection_send_publish(struct connection *c, struct publication *pub,
                              const struct sending *how)
 {
     if (c->state == CONNECTION_CLOSED || c->is_broken)
         return true; /* as if lost on the wire */
+    if (is_for_many(c, pub, how))
+        return send_form(c, pub, how);
+    pub->copies++;
     struct publish p UNINITIALIZED;
     bool is_new_alias;
     size_t before = c->tx.size;
@@ -282,9 +359,7 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
     }
     if (c->worker->taps != NULL)
         tap_publish(c, &p);
-    metrics_add(&c->worker->metrics, METRIC_publish_sent, 1);
-    metrics_add(&c->worker->metrics, METRIC_publish_bytes_sent, (int64_t)p.payload.size);
-    sent(c, PACKET_PUBLISH, before);
+    publish_sent(c, p.payload.size, before);
     return true;
 }
 
@@ -339,6 +414,8 @@ void connection_flush(struct connection *c)
         return;
     }
     bool waits = c->tx.size > 0;
+    if (waits)
+        sendq_own(&c->tx, &c->worker->chunks);
     connection_watch(c, (c->watched & NET_READ) | (waits ? NET_WRITE : 0));
     if (waits)
         connection_arm(c);

@@ -55,7 +55,7 @@ static struct client *client_of(struct delivery_sink *sink)
 static enum drop send_publish(struct delivery_sink *sink, const struct delivery *d, bool dup)
 {
     struct client *c = client_of(sink);
-    struct publication p = { d->message, true, 0 };
+    struct publication p = { .message = d->message, .is_counted = true };
     struct sending how = { .qos = d->qos,
                            .retain = (d->flags & DELIVERY_RETAIN) != 0,
                            .dup = dup,

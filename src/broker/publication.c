@@ -273,7 +273,9 @@ enum published publication_route(struct worker *w, struct publication *p)
 
 void worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash)
 {
-    struct publication p = { message, true, publisher_hash };
+    struct publication p = { .message = message,
+                             .is_counted = true,
+                             .publisher_hash = publisher_hash };
     (void)publication_route(w, &p); /* nobody waits for an answer; drops are counted */
     publication_fini(&p);
 }

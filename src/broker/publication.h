@@ -9,10 +9,15 @@
 
 struct worker;
 
+/* The PUBLISH packets of one message that several connections get alike, in the worker's batch. */
+struct publication_forms;
+
 struct publication {
     const struct message *message;
     bool is_counted;         /* message is a real block, of which we hold a reference */
+    uint32_t copies;         /* encoded so far, each for one connection */
     uint64_t publisher_hash; /* of the publisher's Client Identifier */
+    struct publication_forms *forms; /* NULL: none yet; in the turn's scratch memory */
 };
 
 /* A counted message to keep (no new reference).  NULL: no memory. */

@@ -63,6 +63,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     mailbox_init(&w->mailbox);
     arena_init(&w->scratch);
     chunk_pool_init(&w->chunks);
+    batch_init(&w->batch);
     map_init(&w->clients_by_id, server->seed, client_key);
     shares_init(w);
     list_init(&w->connections);
@@ -148,6 +149,7 @@ void worker_destroy(struct worker *w)
     memory_free(w->read_buffer);
     memory_free(w->spare_letter);
     chunk_pool_fini(&w->chunks);
+    batch_fini(&w->batch);
     arena_fini(&w->scratch);
     memory_free(w);
 }
@@ -229,7 +231,9 @@ static void on_deliver(struct worker *w, struct note *n, struct publication *p)
 {
     if (n->deliver.message != NULL) {
         publication_fini(p);
-        *p = (struct publication){ n->deliver.message, true, n->deliver.publisher_hash };
+        *p = (struct publication){ .message = n->deliver.message,
+                                  .is_counted = true,
+                                  .publisher_hash = n->deliver.publisher_hash };
         n->deliver.message = NULL;
     }
     assert(p->is_counted);
@@ -530,6 +534,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     w->has_work = walks || stops || !timers_done || w->unread != NULL ||
                   !list_is_empty(&w->dirty) || !list_is_empty(&w->closed);
     atomic_fetch_add_explicit(&w->turns, 1, memory_order_relaxed);
+    batch_turn(&w->batch);
     arena_reset(&w->scratch);
     grace_offline(grace, w->index);
     grace_collect(grace);

@@ -19,6 +19,7 @@
 #include "broker/post.h"
 #include "broker/tap.h"
 #include "config/config.h"
+#include "io/batch.h"
 #include "io/sendq.h"
 #include "session/session.h"
 #include <stdatomic.h>
@@ -76,6 +77,7 @@ struct worker {
     struct arena scratch; /* one turn */
     struct chunk_pool chunks;
     struct timer chunks_timer; /* runs while there are more than the pool keeps */
+    struct batch batch;        /* packets for many connections */
     uint8_t *read_buffer;
 
     struct slab *clients;     /* struct client */

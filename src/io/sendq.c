@@ -9,6 +9,7 @@ struct sendq_segment {
     struct block *owner; /* NULL: the bytes are our own, behind this struct */
     const uint8_t *data;
     uint32_t sent, size, capacity;
+    bool is_borrowed;
     uint8_t bytes[];
 };
 
@@ -128,17 +129,63 @@ void sendq_commit(struct sendq *q, size_t size)
     q->size += size;
 }
 
-int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes)
+static struct sendq_segment *refer(struct sendq *q, struct block *owner, struct bytes bytes)
 {
     struct sendq_segment *s = memory_alloc(sizeof *s);
     if (s == NULL)
-        return -ENOMEM;
+        return NULL;
     *s = (struct sendq_segment){ .owner = block_ref(owner),
                                  .data = bytes.data,
                                  .size = (uint32_t)bytes.size };
     append(q, s);
     q->size += bytes.size;
+    return s;
+}
+
+int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes)
+{
+    return refer(q, owner, bytes) == NULL ? -ENOMEM : 0;
+}
+
+int sendq_borrow(struct sendq *q, struct block *owner, struct bytes bytes)
+{
+    struct sendq_segment *s = q->last;
+    if (s != NULL && s->is_borrowed && s->owner == owner && s->data + s->size == bytes.data) {
+        s->size += (uint32_t)bytes.size;
+        q->size += bytes.size;
+        return 0;
+    }
+    s = refer(q, owner, bytes);
+    if (s == NULL)
+        return -ENOMEM;
+    s->is_borrowed = true;
     return 0;
+}
+
+/* NULL: no memory. */
+static struct sendq_segment *copy_of(const struct sendq_segment *s, struct chunk_pool *pool)
+{
+    uint32_t size = s->size - s->sent;
+    struct sendq_segment *copy = chunk_take(pool, size);
+    if (copy != NULL) {
+        memcpy(copy->bytes, s->data + s->sent, size);
+        copy->size = size;
+        copy->next = s->next;
+    }
+    return copy;
+}
+
+void sendq_own(struct sendq *q, struct chunk_pool *pool)
+{
+    for (struct sendq_segment **at = &q->first; *at != NULL; at = &(*at)->next) {
+        struct sendq_segment *lent = *at, *copy;
+        if (!lent->is_borrowed || (copy = copy_of(lent, pool)) == NULL)
+            continue;
+        *at = copy;
+        if (q->last == lent)
+            q->last = copy;
+        segment_drop(lent, pool);
+    }
 }
 
 int sendq_parts(const struct sendq *q, struct iovec *parts, int max)

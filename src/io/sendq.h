@@ -3,8 +3,9 @@
  *     [ chunk: head head payload head | block: payload by reference | chunk: ... ]
  *        ^ sent so far
  *
- * Small things are copied into chunks that come from the worker's pool; large payloads stay where
- * they are and are referred to.  An idle connection holds nothing.  One thread. */
+ * Small things are copied into chunks that come from the worker's pool; large payloads, and packets
+ * that many receive alike (io/batch.h), stay where they are and are referred to.  An idle
+ * connection holds nothing.  One thread. */
 #pragma once
 
 #include "base/block.h"
@@ -49,6 +50,12 @@ void sendq_commit(struct sendq *q, size_t size);
 
 /* Appends bytes that live in a block, with a reference of its own.  0 or -ENOMEM. */
 int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes);
+
+/* The same for bytes that are only lent: neighbours of the same block become one part, and whoever
+ * will not send them soon makes them his own, so that a slow reader does not keep a large block for
+ * the sake of a few bytes.  sendq_own copies what is lent; what there is no memory for stays. */
+int sendq_borrow(struct sendq *q, struct block *owner, struct bytes bytes);
+void sendq_own(struct sendq *q, struct chunk_pool *pool);
 
 /* The first parts, for sendmsg: how many of max were filled. */
 int sendq_parts(const struct sendq *q, struct iovec *parts, int max);

@@ -1,5 +1,6 @@
 /* io/sendq_test.c: random operations on a send queue, against a plain row of bytes. */
 #include "base/memory.h"
+#include "io/batch.h"
 #include "io/sendq.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ enum { STEPS = 30000, MODEL_SIZE = 4 * 1024 * 1024, PARTS_MAX = 64, LARGE = 40 *
 
 struct world {
     struct chunk_pool pool;
+    struct batch batch;
     struct sendq q;
     uint64_t random;
     uint8_t *model; /* all bytes ever queued; start is what was sent of them */
@@ -32,6 +34,7 @@ static void world_open(struct world *w)
     *w = (struct world){ .random = 1, .model = memory_alloc(MODEL_SIZE) };
     assert_non_null(w->model);
     chunk_pool_init(&w->pool);
+    batch_init(&w->batch);
     sendq_init(&w->q);
 }
 
@@ -40,6 +43,7 @@ static void world_close(struct world *w)
     sendq_fini(&w->q, &w->pool);
     assert_int_equal(w->q.size, 0);
     chunk_pool_fini(&w->pool);
+    batch_fini(&w->batch);
     memory_free(w->model);
 }
 
@@ -101,6 +105,18 @@ static void refer(struct world *w, size_t size)
     block_unref(&p->block); /* the queue has its own */
 }
 
+static struct block *borrow(struct world *w, size_t size)
+{
+    struct block *owner;
+    uint8_t *room = batch_reserve(&w->batch, size, &owner);
+    assert_non_null(room);
+    struct bytes bytes = make_bytes(w, size);
+    if (size > 0)
+        memcpy(room, bytes.data, size);
+    assert_int_equal(sendq_borrow(&w->q, owner, bytes_of(room, size)), 0);
+    return owner;
+}
+
 /* Looks at what is offered to a socket that takes `most` bytes. */
 static void take(struct world *w, size_t most)
 {
@@ -136,11 +152,17 @@ static void test_random(void **state)
     struct world w;
     world_open(&w);
     for (int i = 0; i < STEPS; i++) {
-        uint32_t what = next_random(&w) % 8;
+        uint32_t what = next_random(&w) % 12;
         if (what < 3)
             put(&w, random_size(&w));
         else if (what == 3)
             refer(&w, random_size(&w));
+        else if (what == 5 || what == 6)
+            borrow(&w, random_size(&w));
+        else if (what == 7)
+            sendq_own(&w.q, &w.pool);
+        else if (what == 8)
+            batch_turn(&w.batch);
         else
             take(&w, what == 4 ? SIZE_MAX : random_size(&w));
         if (w.q.size > 1024 * 1024)
@@ -165,6 +187,51 @@ static void test_fini_drops_all(void **state)
     check(&w);
     world_close(&w);
     assert_int_equal(payloads, 0);
+}
+
+/* Packets for many: neighbours are one part, and whoever is slow copies what is left. */
+static void test_borrowing(void **state)
+{
+    struct iovec parts[PARTS_MAX];
+    struct world w;
+    world_open(&w);
+    struct block *owner = borrow(&w, 100);
+    for (int i = 0; i < 9; i++)
+        assert_ptr_equal(borrow(&w, 100), owner);
+    assert_int_equal(sendq_parts(&w.q, parts, PARTS_MAX), 1);
+    take(&w, 250);
+    batch_turn(&w.batch); /* not begun anew: somebody reads */
+    assert_ptr_equal(borrow(&w, 100), owner);
+    assert_false(block_is_unshared(owner));
+
+    sendq_own(&w.q, &w.pool);
+    assert_true(block_is_unshared(owner));
+    check(&w);
+    put(&w, 10); /* goes on behind the copy */
+    assert_int_equal(sendq_parts(&w.q, parts, PARTS_MAX), 1);
+    take(&w, SIZE_MAX);
+    world_close(&w);
+}
+
+/* What was given out in a turn stays where it is, even when its block is full and nobody has sent
+ * a reference yet; a block that nobody reads is begun anew. */
+static void test_batch_blocks(void **state)
+{
+    struct world w;
+    struct block *first, *second, *third;
+    world_open(&w);
+    uint8_t *early = batch_reserve(&w.batch, 1000, &first);
+    memset(early, 7, 1000);
+    assert_non_null(batch_reserve(&w.batch, 100000, &second));
+    assert_ptr_not_equal(first, second);
+    assert_int_equal(early[999], 7);
+    batch_turn(&w.batch);
+    assert_non_null(batch_reserve(&w.batch, 100000, &third));
+    assert_ptr_equal(second, third);
+    (void)memory_fail_at(1);
+    assert_null(batch_reserve(&w.batch, 1, &third));
+    (void)memory_fail_at(0);
+    world_close(&w);
 }
 
 /* An idle queue holds nothing, and chunks are used again. */
@@ -239,7 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),         cmocka_unit_test(test_fini_drops_all),
         cmocka_unit_test(test_chunks_go_back), cmocka_unit_test(test_pool_shrinks),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_borrowing),
+        cmocka_unit_test(test_batch_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
