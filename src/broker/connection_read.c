@@ -120,7 +120,7 @@ static void on_packet(struct connection *c, const struct frame *frame, struct by
         metric_bump(&w->metrics.received[frame->type], 1);
     }
     c->received_ns = worker_live_ns(w);
-    if (packet_decode(whole, c->version, &p, &why) != DECODE_DONE) {
+    if (packet_decode_frame(frame, whole, c->version, &p, &why) != DECODE_DONE) {
         on_bad_packet(c, &p, why);
         return;
     }

@@ -245,7 +245,7 @@ static int enqueue(struct connection *c, struct publication *pub, const struct p
     uint8_t *room = reserve(c, copies ? head + payload : head);
     if (room == NULL)
         return -ENOMEM;
-    publish_head_encode(p, c->version, room);
+    publish_head_encode(p, c->version, head, room);
     if (copies && payload > 0)
         memcpy(room + head, view.data, payload);
     sendq_commit(&c->tx, copies ? head + payload : head);
@@ -307,7 +307,7 @@ static struct form *form_of(struct connection *c, struct publication *pub,
     uint8_t *room = batch_reserve(&w->batch, size, &f->owner);
     if (room == NULL)
         return NULL;
-    publish_head_encode(&p, c->version, room);
+    publish_head_encode(&p, c->version, head, room);
     if (p.payload.size > 0)
         memcpy(room + head, p.payload.data, p.payload.size);
     f->bytes = bytes_of(room, size);
@@ -369,7 +369,7 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
 static ssize_t send_all(struct connection *c)
 {
     while (c->tx.size > 0) {
-        struct iovec parts[PARTS_MAX];
+        struct iovec parts[PARTS_MAX] UNINITIALIZED;
         int count = sendq_parts(&c->tx, parts, PARTS_MAX);
         ssize_t sent_now = c->stream->ops->send(c->stream, parts, count);
         if (sent_now < 0)

@@ -72,14 +72,14 @@ static enum reason resolve_topic(struct connection *c, const struct publish *p, 
                                                             : REASON_QUOTA_EXCEEDED;
 }
 
-/* What is wrong with this one message: it is not delivered, the connection goes on. */
+/* What is wrong with this one message: it is not delivered, the connection goes on.  That the topic
+ * is a valid Topic Name is known: the codec refuses any other, an alias stands for one that it has
+ * seen. */
 static enum reason check_message(const struct connection *c, const struct publish *p,
                                  struct bytes topic)
 {
     const struct client *client = c->client;
     uint32_t max = c->worker->config->message_size_limit;
-    if (!topic_name_is_valid(topic))
-        return REASON_TOPIC_NAME_INVALID;
     if (version_has_properties(c->version) &&
         properties_have(&p->properties, PROPERTY_RESPONSE_TOPIC) &&
         !topic_name_is_valid(p->properties.response_topic)) /* [MQTT-3.3.2-14] */

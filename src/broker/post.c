@@ -10,7 +10,10 @@
 #include "broker/worker.h"
 #include <assert.h>
 
-enum { BUDGET_BYTES = 8 * 1024 * 1024 };
+enum {
+    BUDGET_BYTES = 8 * 1024 * 1024,
+    COUNT_STEP = 64 * 1024, /* the counter is another worker's cache line: not for every note */
+};
 
 static bool may_use_spare(enum note_kind kind)
 {
@@ -30,13 +33,23 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
     l->from = w->index;
     l->count = 0;
     l->number = ++w->letters_begun;
-    l->bytes = 0;
+    l->bytes = l->counted = 0;
     if (box->last == NULL)
         box->first = l;
     else
         box->last->next = l;
     box->last = l;
     return l;
+}
+
+static void count_unread(struct worker *w, unsigned to, struct letter *l)
+{
+    int64_t more = (int64_t)(l->bytes - l->counted);
+    int64_t before = atomic_fetch_add_explicit(&w->server->workers[to]->unread_bytes[w->index], more,
+                                               memory_order_relaxed);
+    l->counted = l->bytes;
+    if (before + more > BUDGET_BYTES)
+        w->is_over_budget = true;
 }
 
 struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
@@ -47,10 +60,9 @@ struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint6
     struct letter *l = box->last;
     if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box, kind)) == NULL)
         return NULL;
-    struct worker *target = w->server->workers[to];
-    atomic_fetch_add_explicit(&target->unread_bytes[w->index], (int64_t)bytes,
-                              memory_order_relaxed);
     l->bytes += bytes;
+    if (l->bytes - l->counted >= COUNT_STEP)
+        count_unread(w, to, l);
     struct note *n = &l->notes[l->count++];
     n->kind = kind;
     n->handle = handle;
@@ -68,6 +80,7 @@ void post_letters(struct worker *w)
         while (box->first != NULL) {
             struct letter *l = box->first;
             box->first = l->next;
+            count_unread(w, to, l); /* before it is read */
             atomic_fetch_add(&w->server->posted_letters, 1);
             must_wake |= mailbox_post(&target->mailbox, &l->mail);
         }
@@ -83,19 +96,25 @@ static int64_t unread_by(const struct worker *w, unsigned to)
                                 memory_order_relaxed);
 }
 
-bool post_is_over_budget(const struct worker *w)
+static bool is_any_unread_above(const struct worker *w, int64_t bytes)
 {
     for (unsigned to = 0; to < w->server->worker_count; to++)
-        if (unread_by(w, to) > BUDGET_BYTES)
+        if (unread_by(w, to) > bytes)
             return true;
     return false;
 }
 
-bool post_is_within_half_budget(const struct worker *w)
+/* Asked for every message: nobody's counters are looked at unless one has been above. */
+bool post_is_over_budget(const struct worker *w)
 {
-    for (unsigned to = 0; to < w->server->worker_count; to++)
-        if (unread_by(w, to) > BUDGET_BYTES / 2)
-            return false;
+    return w->is_over_budget && is_any_unread_above(w, BUDGET_BYTES);
+}
+
+bool post_is_within_half_budget(struct worker *w)
+{
+    if (is_any_unread_above(w, BUDGET_BYTES / 2))
+        return false;
+    w->is_over_budget = false;
     return true;
 }
 

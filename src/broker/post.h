@@ -64,7 +64,8 @@ struct letter {
     unsigned from;
     uint32_t count;
     uint64_t number; /* of all that its writer has begun; never 0 */
-    size_t bytes; /* of the messages referred to */
+    size_t bytes;    /* of the messages referred to */
+    size_t counted;  /* of these, so many are in the reader's unread_bytes */
     struct note notes[LETTER_NOTES];
 };
 
@@ -81,7 +82,7 @@ void post_letters(struct worker *w); /* the end of the turn: all outboxes */
 
 /* Is so much posted to some worker and not yet read that publishers should wait? */
 bool post_is_over_budget(const struct worker *w);
-bool post_is_within_half_budget(const struct worker *w);
+bool post_is_within_half_budget(struct worker *w);
 
 /* Drops what a letter still refers to, and the letter. */
 void letter_destroy(struct worker *w, struct letter *l);

@@ -15,6 +15,7 @@
 #include "broker/worker.h"
 #include "base/grace.h"
 #include "base/memory.h"
+#include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/replay.h"
@@ -431,7 +432,7 @@ static void ease_back_pressure(struct worker *w)
         w->next_shed_ns = w->now_ns + SHED_STEP_NS;
         shed_slowest(w);
     }
-    if (list_is_empty(&w->paused))
+    if (list_is_empty(&w->paused) && !w->is_over_budget)
         return;
     if (post_is_within_half_budget(w))
         resume_all(w, PAUSED_BY_MAIL);
@@ -500,7 +501,7 @@ static void on_events(struct worker *w, const struct net_event *events, int coun
 
 void worker_turn(struct worker *w, int64_t max_wait_ns)
 {
-    struct net_event events[EVENTS_PER_TURN];
+    struct net_event events[EVENTS_PER_TURN] UNINITIALIZED;
     struct grace *grace = w->server->grace;
     int64_t last_ns = w->now_ns, wait = worker_wait_ns(w);
     int64_t expected_ns = wait == INT64_MAX ? INT64_MAX : last_ns + wait;

@@ -71,6 +71,7 @@ struct worker {
     struct letter *spare_letter; /* for what must not be lost, when there is no memory */
     uint64_t letters_begun;
     _Atomic int64_t unread_bytes[WORKERS_MAX]; /* posted to us by each worker; any thread */
+    bool is_over_budget; /* what we posted was; perhaps it is not any more */
 
     struct timers *timers;
     struct timer listeners_timer;

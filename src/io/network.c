@@ -8,6 +8,7 @@
  * forbidden by the default profiles of common container engines. */
 #include "io/network.h"
 #include "base/memory.h"
+#include "base/uninitialized.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
@@ -91,7 +92,7 @@ static unsigned ready_of(uint32_t events)
 
 static int poller_wait(struct poller *p, struct net_event *events, int max, int64_t timeout_ns)
 {
-    struct epoll_event ready[EVENTS_MAX];
+    struct epoll_event ready[EVENTS_MAX] UNINITIALIZED;
     int count =
         epoll_wait(p->epoll_fd, ready, max < EVENTS_MAX ? max : EVENTS_MAX, timeout_ms(timeout_ns));
     int out = 0;

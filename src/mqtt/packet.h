@@ -146,6 +146,10 @@ enum decode_result frame_decode(struct bytes in, struct frame *out);
 enum decode_result packet_decode(struct bytes whole, enum version version, struct packet *out,
                                  enum reason *why);
 
+/* The same for a packet whose frame is known: whole has frame->size bytes. */
+enum decode_result packet_decode_frame(const struct frame *frame, struct bytes whole,
+                                       enum version version, struct packet *out, enum reason *why);
+
 /* Walk the filters of a decoded packet: *rest starts as subscribe.filters. */
 bool subscribe_next(struct bytes *rest, struct bytes *filter, uint8_t *options);
 bool unsubscribe_next(struct bytes *rest, struct bytes *filter);
@@ -158,6 +162,6 @@ size_t packet_size(const struct packet *p, enum version version);
 void packet_encode(const struct packet *p, enum version version, uint8_t *out);
 
 /* A PUBLISH without its payload, which the caller sends from where it is: the size of the head,
- * and the head for a payload of p->payload.size bytes. */
+ * and the head of that size for a payload of p->payload.size bytes. */
 size_t publish_head_size(const struct publish *p, enum version version);
-void publish_head_encode(const struct publish *p, enum version version, uint8_t *out);
+void publish_head_encode(const struct publish *p, enum version version, size_t head, uint8_t *out);

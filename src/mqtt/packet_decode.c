@@ -355,7 +355,7 @@ static enum reason decode_auth(struct reader *r, enum version version, struct di
     out->reason = REASON_SUCCESS;
     if (reader_left(r) == 0)
         return properties_decode((struct bytes){ NULL, 0 }, PACKET_AUTH, &out->properties);
-    uint8_t code;
+    uint8_t code = REASON_SUCCESS;
     (void)read_u8(r, &code); /* there is one */
     if (!reason_is_allowed(code, PACKET_AUTH))
         return REASON_PROTOCOL_ERROR; /* [MQTT-3.15.2-1] */
@@ -431,22 +431,30 @@ static void forget(enum packet_type type, struct packet *out)
     }
 }
 
+enum decode_result packet_decode_frame(const struct frame *frame, struct bytes whole,
+                                       enum version version, struct packet *out, enum reason *why)
+{
+    *why = REASON_MALFORMED_PACKET;
+    forget(frame->type, out);
+    if (!flags_are_valid(frame, version))
+        return DECODE_BAD;
+
+    struct reader r = { whole.data + frame->header_size, whole.data + whole.size };
+    *why = decode_body(&r, frame, version, out);
+    if (*why == REASON_SUCCESS && reader_left(&r) > 0)
+        *why = REASON_MALFORMED_PACKET; /* more bytes than the packet has fields */
+    return *why == REASON_SUCCESS ? DECODE_DONE : DECODE_BAD;
+}
+
 enum decode_result packet_decode(struct bytes whole, enum version version, struct packet *out,
                                  enum reason *why)
 {
     struct frame frame;
+    if (frame_decode(whole, &frame) == DECODE_DONE && frame.size == whole.size)
+        return packet_decode_frame(&frame, whole, version, out, why);
     *why = REASON_MALFORMED_PACKET;
     forget(whole.size > 0 ? whole.data[0] >> 4 : 0, out);
-    if (frame_decode(whole, &frame) != DECODE_DONE || frame.size != whole.size)
-        return DECODE_BAD;
-    if (!flags_are_valid(&frame, version))
-        return DECODE_BAD;
-
-    struct reader r = { whole.data + frame.header_size, whole.data + whole.size };
-    *why = decode_body(&r, &frame, version, out);
-    if (*why == REASON_SUCCESS && reader_left(&r) > 0)
-        *why = REASON_MALFORMED_PACKET; /* more bytes than the packet has fields */
-    return *why == REASON_SUCCESS ? DECODE_DONE : DECODE_BAD;
+    return DECODE_BAD;
 }
 
 static bool filter_next(struct bytes *rest, int type, struct bytes *filter, uint8_t *options)

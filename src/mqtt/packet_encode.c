@@ -113,22 +113,34 @@ size_t publish_head_size(const struct publish *p, enum version version)
     return 1 + varint_size(rest + p->payload.size) + rest;
 }
 
-static uint8_t *publish_head_write(const struct publish *p, enum version version, uint8_t *out)
+static uint8_t *publish_head_write(const struct publish *p, enum version version, size_t remaining,
+                                   uint8_t *out)
 {
     assert(p->qos <= 2);                         /* [MQTT-3.3.1-4] */
     assert((p->qos > 0) == (p->packet_id != 0)); /* [MQTT-2.2.1-2] [MQTT-2.2.1-4] */
     bool dup = p->dup && p->qos > 0;             /* [MQTT-3.3.1-2] */
     out = write_u8(out, (uint8_t)(PACKET_PUBLISH << 4 | dup << 3 | p->qos << 1 | p->retain));
-    out = write_varint(out, publish_head_rest_size(p, version) + p->payload.size);
+    out = write_varint(out, remaining);
     out = write_binary(out, p->topic);
     if (p->qos > 0)
         out = write_u16(out, p->packet_id);
     return section_write(&p->properties, version, out);
 }
 
-void publish_head_encode(const struct publish *p, enum version version, uint8_t *out)
+/* The Remaining Length of a packet of `size` bytes. */
+static size_t remaining_of(size_t size)
 {
-    (void)publish_head_write(p, version, out);
+    size_t length_size = 1;
+    while (varint_size(size - 1 - length_size) > length_size)
+        length_size++;
+    return size - 1 - length_size;
+}
+
+void publish_head_encode(const struct publish *p, enum version version, size_t head, uint8_t *out)
+{
+    size_t remaining = remaining_of(head + p->payload.size);
+    const uint8_t *end = publish_head_write(p, version, remaining, out);
+    assert(end == out + head);
 }
 
 /* --------------------------------------- PUBACK, PUBREC, PUBREL, PUBCOMP, DISCONNECT, AUTH -----
@@ -297,7 +309,7 @@ static uint8_t *body_write(const struct packet *p, enum version version, uint8_t
 void packet_encode(const struct packet *p, enum version version, uint8_t *out)
 {
     if (p->type == PACKET_PUBLISH) {
-        out = publish_head_write(&p->publish, version, out);
+        out = publish_head_write(&p->publish, version, remaining_size(p, version), out);
         (void)write_bytes(out, p->publish.payload);
         return;
     }

@@ -587,7 +587,7 @@ static void test_head_and_payload_are_the_packet(void **state)
         packet_encode(&p, version, whole);
         size_t size = publish_head_size(&p.publish, version);
         assert_int_equal(size + p.publish.payload.size, packet_size(&p, version));
-        publish_head_encode(&p.publish, version, head);
+        publish_head_encode(&p.publish, version, size, head);
         assert_memory_equal(head, whole, size);
         assert_true(bytes_equal(bytes_of(whole + size, p.publish.payload.size), p.publish.payload));
     }

@@ -2,7 +2,7 @@
  *
  *     sport / tennis / + / #         an empty level is a level: "/a" has two, "a//b" has three
  *
- * Names are checked for every PUBLISH, so that check takes eight bytes at a time; filters are
+ * Names are checked for every PUBLISH, so that check takes many bytes at a time; filters are
  * checked once per subscription, byte by byte, because a refusal wants to know where. */
 #include "mqtt/topic.h"
 #include "mqtt/words.h"
@@ -21,19 +21,25 @@ static bool is_wildcard(uint8_t byte)
     return (byte | WILDCARD_BIT) == '+';
 }
 
-/* The last word may overlap the one before it, so that no bytes are left over. */
+/* The last step may overlap the one before it, so that no bytes are left over. */
 static bool has_wildcard(struct bytes name)
 {
-    uint64_t found = 0;
     if (name.size < 8) {
+        bool found = false;
         for (size_t i = 0; i < name.size; i++)
             found |= is_wildcard(name.data[i]);
-        return found != 0;
+        return found;
     }
-    for (size_t i = 0; i < name.size - 8; i += 8)
-        found |= word_find(word_load(name.data + i) | WORD_OF(WILDCARD_BIT), '+');
-    uint64_t last = word_load(name.data + name.size - 8);
-    return (found | word_find(last | WORD_OF(WILDCARD_BIT), '+')) != 0;
+    const uint8_t *at = name.data, *end = at + name.size;
+    if (name.size < 16) {
+        uint64_t first = word_load(at) | WORD_OF(WILDCARD_BIT);
+        uint64_t last = word_load(end - 8) | WORD_OF(WILDCARD_BIT);
+        return (word_find(first, '+') | word_find(last, '+')) != 0;
+    }
+    sixteen found = (sixteen_load(end - 16) | WILDCARD_BIT) == '+';
+    for (; at < end - 16; at += 16)
+        found |= (sixteen_load(at) | WILDCARD_BIT) == '+';
+    return sixteen_any(found);
 }
 
 static unsigned count_separators(struct bytes name)

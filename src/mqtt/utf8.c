@@ -1,5 +1,5 @@
-/* mqtt/utf8.c: nearly all text on the wire is ASCII, so eight bytes are accepted at once for as
- * long as they are; whatever stops that loop is examined sequence by sequence.
+/* mqtt/utf8.c: nearly all text on the wire is ASCII, so sixteen or eight bytes are accepted at once
+ * for as long as they are; whatever stops that is examined sequence by sequence.
  *
  *     first byte   second    third, fourth
  *     C2..DF       80..BF                      C0, C1: overlong
@@ -54,9 +54,25 @@ static size_t sequence_size(const uint8_t *at, size_t left)
     return 0; /* U+0000 [MQTT-1.5.4-2], a stray trailing byte, or a byte UTF-8 never uses */
 }
 
+/* Is all of it U+0001..U+007F?  A signed byte above zero is.  The last step overlaps the one before,
+ * so that no bytes are left over. */
+static bool is_ascii(struct bytes text)
+{
+    const uint8_t *at = text.data, *last = at + text.size - 16;
+    if (text.size < 16) {
+        if (text.size < 8)
+            return false; /* or who knows */
+        return word_is_ascii(word_load(at)) && word_is_ascii(word_load(at + text.size - 8));
+    }
+    sixteen bad = sixteen_load(last) <= 0;
+    for (; at < last; at += 16)
+        bad |= sixteen_load(at) <= 0;
+    return !sixteen_any(bad);
+}
+
 bool utf8_is_valid(struct bytes text)
 {
-    if (text.size == 0)
+    if (text.size == 0 || is_ascii(text))
         return true;
     const uint8_t *at = text.data, *end = text.data + text.size;
     while ((at = skip_ascii(at, end)) < end) {
