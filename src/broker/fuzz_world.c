@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const struct fuzz_room small_room = { 16, 16 * 1024, 64 * 1024 };
+
 enum {
     ROUNDS_MAX = 500, /* of turns in which no byte moves; more than any honest work takes */
     STEPS_MAX = 300,  /* of time; a longer way ends with a leap */
@@ -117,6 +119,7 @@ static size_t room_in(const struct fuzz_link *l)
 static ssize_t link_recv(struct stream *stream, void *out, size_t size)
 {
     struct fuzz_link *l = fuzz_stream(stream)->link;
+    l->world->door_calls++;
     if (l->is_reset)
         return -ECONNRESET;
     if (l->up.size == 0)
@@ -132,6 +135,7 @@ static ssize_t link_send(struct stream *stream, const struct iovec *parts, int c
 {
     struct fuzz_link *l = fuzz_stream(stream)->link;
     size_t sent = 0, room = room_in(l), offered = 0;
+    l->world->door_calls++;
     if (l->is_reset)
         return -EPIPE;
     for (int i = 0; i < count; i++) {
@@ -153,6 +157,7 @@ static void stream_close(struct stream *stream)
     if (s->link != NULL)
         s->link->held = NULL;
     s->world->stream_count--;
+    s->world->door_calls++;
     memory_free(s);
 }
 
@@ -190,7 +195,7 @@ static bool fails_now(unsigned *countdown)
 
 static struct fuzz_link *first_waiting(struct fuzz_world *w, unsigned listener)
 {
-    for (int i = 0; i < FUZZ_LINKS_MAX; i++)
+    for (unsigned i = 0; i < w->link_count; i++)
         if (w->links[i].is_waiting && w->links[i].listener == listener)
             return &w->links[i];
     return NULL;
@@ -203,6 +208,7 @@ static int link_accept(struct stream *stream, struct stream **out)
     struct fuzz_stream *listener = fuzz_stream(stream);
     struct fuzz_world *w = listener->world;
     struct fuzz_link *l = first_waiting(w, listener->listener);
+    w->door_calls++;
     if (l == NULL)
         return -EAGAIN;
     if (fails_now(&w->accept_fails_in))
@@ -274,6 +280,7 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
 {
     int count = 0;
     p->is_woken = false;
+    p->world->door_calls++;
     for (struct list *i = p->streams.next; i != &p->streams && count < max; i = i->next) {
         struct fuzz_stream *s = container_of(i, struct fuzz_stream, in_poller);
         unsigned ready = ready_of(s);
@@ -286,11 +293,13 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
 static void poller_wake(struct poller *p)
 {
     p->is_woken = true;
+    p->world->door_calls++;
 }
 
 static int watch(struct poller *p, struct stream *stream, unsigned interest, void *tag)
 {
     struct fuzz_stream *s = fuzz_stream(stream);
+    p->world->door_calls++;
     if (fails_now(&p->world->watch_fails_in))
         return -ENOSPC;
     if (list_is_empty(&s->in_poller))
@@ -302,6 +311,7 @@ static int watch(struct poller *p, struct stream *stream, unsigned interest, voi
 
 static void unwatch(struct poller *p, struct stream *stream)
 {
+    p->world->door_calls++;
     list_remove(&fuzz_stream(stream)->in_poller);
 }
 
@@ -323,9 +333,9 @@ static bool is_free(const struct fuzz_link *l)
 struct fuzz_link *fuzz_link_open(struct fuzz_world *w, unsigned listener)
 {
     struct fuzz_link *l = w->links;
-    while (l < w->links + FUZZ_LINKS_MAX && !is_free(l))
+    while (l < w->links + w->link_count && !is_free(l))
         l++;
-    if (l == w->links + FUZZ_LINKS_MAX)
+    if (l == w->links + w->link_count)
         return NULL;
     pipe_empty(&l->up);
     pipe_empty(&l->down);
@@ -381,9 +391,14 @@ void fuzz_link_forget(struct fuzz_link *l)
 
 struct fuzz_world *fuzz_world_create(uint64_t seed)
 {
+    return fuzz_world_create_large(seed, small_room);
+}
+
+struct fuzz_world *fuzz_world_create_large(uint64_t seed, struct fuzz_room room)
+{
     /* malloc: not one of the allocations that a sweep counts, nor may it fail */
     struct fuzz_world *w = malloc(sizeof *w);
-    size_t ring_size = FUZZ_UP_SIZE + FUZZ_DOWN_SIZE;
+    size_t ring_size = room.up_size + room.down_size;
     assert(w != NULL);
     *w = (struct fuzz_world){
         .clock = { monotonic_ns, wall_ns },
@@ -394,16 +409,18 @@ struct fuzz_world *fuzz_world_create(uint64_t seed)
         .log = { LOG_TYPE_ALL, drop_line },
         .now_ns = START_NS,
         .random_state = seed,
-        .rings = malloc(FUZZ_LINKS_MAX * ring_size),
+        .links = calloc(room.links, sizeof *w->links),
+        .link_count = room.links,
+        .rings = malloc(room.links * ring_size),
     };
-    assert(w->rings != NULL);
+    assert(w->links != NULL && w->rings != NULL);
     w->env = (struct env){ &w->clock, &w->random, &w->files, &w->network };
-    for (size_t i = 0; i < FUZZ_LINKS_MAX; i++) {
+    for (size_t i = 0; i < room.links; i++) {
         uint8_t *ring = w->rings + i * ring_size;
         w->links[i].world = w;
-        w->links[i].up = (struct fuzz_pipe){ .ring = ring, .capacity = FUZZ_UP_SIZE };
+        w->links[i].up = (struct fuzz_pipe){ .ring = ring, .capacity = room.up_size };
         w->links[i].down =
-            (struct fuzz_pipe){ .ring = ring + FUZZ_UP_SIZE, .capacity = FUZZ_DOWN_SIZE };
+            (struct fuzz_pipe){ .ring = ring + room.up_size, .capacity = room.down_size };
     }
     return w;
 }
@@ -446,32 +463,39 @@ void fuzz_world_turn(struct fuzz_world *w, unsigned worker)
         worker_turn(w->server->workers[worker], 0);
 }
 
-static bool is_at_rest(const struct fuzz_world *w)
+static bool is_at_rest(const struct fuzz_world *w, unsigned index)
 {
-    bool rest = true;
-    for (unsigned i = 0; i < w->server->worker_count && rest; i++) {
-        const struct worker *worker = w->server->workers[i];
-        rest = worker->phase == WORKER_STOPPED ||
-               (worker_is_idle(worker) && !is_ready(worker->poller));
-    }
-    return rest;
+    const struct worker *worker = w->server->workers[index];
+    return worker->phase == WORKER_STOPPED || (worker_is_idle(worker) && !is_ready(worker->poller));
 }
 
-static void turn_all(struct fuzz_world *w)
+/* How many had something to do. */
+static unsigned turn_busy(struct fuzz_world *w)
 {
-    for (unsigned i = 0; i < w->server->worker_count; i++)
-        fuzz_world_turn(w, i);
+    unsigned count = 0;
+    for (unsigned i = 0; i < w->server->worker_count; i++) {
+        if (!is_at_rest(w, i)) {
+            fuzz_world_turn(w, i);
+            count++;
+        }
+    }
+    return count;
+}
+
+void fuzz_world_run(struct fuzz_world *w)
+{
+    int rounds = 0;
+    for (uint64_t before = w->moved_bytes; turn_busy(w) > 0; before = w->moved_bytes) {
+        rounds = w->moved_bytes == before ? rounds + 1 : 0;
+        assert(rounds < ROUNDS_MAX); /* else they keep each other busy with nothing */
+    }
 }
 
 void fuzz_world_settle(struct fuzz_world *w)
 {
-    int rounds = 0;
-    do {
-        uint64_t before = w->moved_bytes;
-        turn_all(w);
-        rounds = w->moved_bytes == before ? rounds + 1 : 0;
-        assert(rounds < ROUNDS_MAX); /* else they keep each other busy with nothing */
-    } while (!is_at_rest(w));
+    for (unsigned i = 0; i < w->server->worker_count; i++)
+        fuzz_world_turn(w, i);
+    fuzz_world_run(w);
     fuzz_world_check(w);
 }
 
@@ -527,5 +551,6 @@ void fuzz_world_destroy(struct fuzz_world *w)
     for (unsigned i = 0; i < w->config_count; i++)
         config_destroy(w->configs[i]);
     free(w->rings);
+    free(w->links);
     free(w);
 }

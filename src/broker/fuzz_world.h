@@ -17,12 +17,12 @@
 
 struct server;
 
-enum {
-    FUZZ_LINKS_MAX = 16,
-    FUZZ_LISTENERS_MAX = 16,
-    FUZZ_CONFIGS_MAX = 16,
-    FUZZ_UP_SIZE = 16 * 1024,
-    FUZZ_DOWN_SIZE = 64 * 1024,
+enum { FUZZ_LISTENERS_MAX = 16, FUZZ_CONFIGS_MAX = 16 };
+
+/* How large a world is. */
+struct fuzz_room {
+    unsigned links;            /* at one time */
+    size_t up_size, down_size; /* bytes that one link holds on their way */
 };
 
 struct fuzz_pipe {
@@ -57,18 +57,21 @@ struct fuzz_world {
     unsigned watch_fails_in;  /* the nth from now on says -ENOSPC; 0: none */
     unsigned accept_fails_in; /* the nth from now on says -EMFILE; 0: none */
 
-    struct fuzz_link links[FUZZ_LINKS_MAX];
+    struct fuzz_link *links;
+    unsigned link_count;
     uint8_t *rings;
     unsigned listener_count;
     unsigned stream_count, poller_count; /* that the server holds */
     uint64_t moved_bytes;                /* through all streams */
+    uint64_t door_calls;                 /* of the network: what costs a system call elsewhere */
 
     struct config *configs[FUZZ_CONFIGS_MAX]; /* until the end: workers may still look at them */
     unsigned config_count;
     struct server *server;
 };
 
-struct fuzz_world *fuzz_world_create(uint64_t seed);
+struct fuzz_world *fuzz_world_create(uint64_t seed); /* a small one, with 16 links */
+struct fuzz_world *fuzz_world_create_large(uint64_t seed, struct fuzz_room room);
 
 /* What the server will start with, or, when it runs, its new configuration.  The text must be valid
  * and have one listener.  Switches memory_fail_at off. */
@@ -77,11 +80,10 @@ void fuzz_world_configure(struct fuzz_world *w, const char *text);
 /* A server with so many workers, listening: worker N at listener N.  0 or -ENOMEM. */
 int fuzz_world_start(struct fuzz_world *w, unsigned workers);
 
-/* One turn of one worker, or turns of all until nothing is left to do; then all invariants are
- * walked. */
-void fuzz_world_turn(struct fuzz_world *w, unsigned worker);
-void fuzz_world_settle(struct fuzz_world *w);
-void fuzz_world_check(const struct fuzz_world *w);
+void fuzz_world_turn(struct fuzz_world *w, unsigned worker); /* one turn */
+void fuzz_world_run(struct fuzz_world *w);         /* turns of whoever has something left to do */
+void fuzz_world_settle(struct fuzz_world *w);      /* a turn of each, then run, then check */
+void fuzz_world_check(const struct fuzz_world *w); /* walks all invariants */
 
 /* Time goes by, in steps of the server's own deadlines. */
 void fuzz_world_pass(struct fuzz_world *w, int64_t ns);
