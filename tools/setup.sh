@@ -133,8 +133,8 @@ build_options()
 {
     local strict=-fno-sanitize-recover=all
     case $1 in
-    release) echo --buildtype=release -Dtests=false ;;
-    guard) echo --buildtype=release -Dbenches=true -Dc_args=-gdwarf-4 ;; # what valgrind reads
+    release) echo --buildtype=release -Db_lto=true -Dtests=false ;;
+    guard) echo --buildtype=release -Db_lto=true -Dbenches=true -Dc_args=-gdwarf-4 ;; # what valgrind reads
     debug) echo --buildtype=debug -Dtests=true ;;
     clang) echo --buildtype=debug -Dtests=true -Dbenches=true ;;
     asan) echo --buildtype=debugoptimized -Dtests=true -Dwerror=false -Db_lundef=false \

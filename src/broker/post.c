@@ -44,9 +44,10 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
 
 static void count_unread(struct worker *w, unsigned to, struct letter *l)
 {
+    struct worker *target = w->server->workers[to];
     int64_t more = (int64_t)(l->bytes - l->counted);
-    int64_t before = atomic_fetch_add_explicit(&w->server->workers[to]->unread_bytes[w->index], more,
-                                               memory_order_relaxed);
+    int64_t before =
+        atomic_fetch_add_explicit(&target->unread_bytes[w->index], more, memory_order_relaxed);
     l->counted = l->bytes;
     if (before + more > BUDGET_BYTES)
         w->is_over_budget = true;

@@ -10,7 +10,7 @@
 
 struct command {
     const char *name;     /* chappe NAME */
-    const char *known_as; /* argv[0] that means the same */
+    const char *known_as; /* argv[0] that means the same; NULL: none */
     int (*run)(int argc, char **argv);
     const char *summary;
 };
@@ -19,6 +19,7 @@ static const struct command commands[] = {
     { "broker", "mosquitto", cli_broker, "run the broker (also without a command)" },
     { "pub", "mosquitto_pub", cli_pub, "publish messages" },
     { "sub", "mosquitto_sub", cli_sub, "subscribe to topics and print what arrives" },
+    { "bench", NULL, cli_bench, "load a broker with messages, and measure" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -37,7 +38,7 @@ static const struct command *command_known_as(const char *path)
     const char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].known_as, name) == 0)
+        if (commands[i].known_as != NULL && strcmp(commands[i].known_as, name) == 0)
             return &commands[i];
     }
     return NULL;

@@ -2,7 +2,7 @@
  *
  *     block   [ PUBLISH a | PUBLISH b | PUBLISH c |            ]
  *               ^-------- queue of reader 1 -----^
- *               ^-------- queue of reader 2 -----^        one segment each: neighbours grow together
+ *               ^-------- queue of reader 2 -----^        one part each, that grows
  *                           ^-- of reader 3 -----^
  *
  * Queues refer to the bytes (sendq_refer) instead of copying them, which for a message to hundreds

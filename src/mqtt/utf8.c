@@ -54,8 +54,8 @@ static size_t sequence_size(const uint8_t *at, size_t left)
     return 0; /* U+0000 [MQTT-1.5.4-2], a stray trailing byte, or a byte UTF-8 never uses */
 }
 
-/* Is all of it U+0001..U+007F?  A signed byte above zero is.  The last step overlaps the one before,
- * so that no bytes are left over. */
+/* Is all of it U+0001..U+007F?  A signed byte above zero is.  The last step overlaps the one
+ * before, so that no bytes are left over. */
 static bool is_ascii(struct bytes text)
 {
     const uint8_t *at = text.data, *last = at + text.size - 16;
