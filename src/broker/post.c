@@ -1,11 +1,19 @@
 /* broker/post.c: letters between workers.
  *
+ *     writer --- outbox ---> reader's mailbox ---> read
+ *        ^                                          |
+ *        '------- returned (a lock-free stack) <----'
+ *
+ * So in steady traffic a letter is never allocated, and no thread frees what another one made,
+ * which costs more than all else on this way.
+ *
  * What a group and its members tell each other must arrive, or they believe different things for
  * good: when there is no memory for a letter, such a note takes the spare one.  A new spare is
  * sought each turn. */
 #include "broker/post.h"
 #include "base/memory.h"
 #include "broker/connection.h"
+#include "broker/publication.h"
 #include "broker/server.h"
 #include "broker/worker.h"
 #include <assert.h>
@@ -13,7 +21,70 @@
 enum {
     BUDGET_BYTES = 8 * 1024 * 1024,
     COUNT_STEP = 64 * 1024, /* the counter is another worker's cache line: not for every note */
+    COPIED_MAX = 1024,      /* messages up to this size travel in the letter */
+    POOL_MAX = 64,
+    ALIGNMENT = _Alignof(struct note),
 };
+
+static_assert(_Alignof(struct message) <= ALIGNMENT, "what follows a note is aligned");
+static_assert(sizeof(struct note) + sizeof(struct message) + COPIED_MAX + ALIGNMENT <= LETTER_SIZE,
+              "any small message fits an empty letter");
+
+/* ------------------------------------------------------------------------- where letters are -- */
+
+/* Letters that have come back.  What is more than the pool keeps is freed. */
+static void take_returned(struct worker *w)
+{
+    struct letter *l = atomic_exchange_explicit(&w->returned_letters, NULL, memory_order_acquire);
+    while (l != NULL) {
+        struct letter *next = l->next;
+        if (w->letter_pool_count == POOL_MAX) {
+            memory_free(l);
+        } else {
+            l->next = w->letter_pool;
+            w->letter_pool = l;
+            w->letter_pool_count++;
+        }
+        l = next;
+    }
+}
+
+void letter_return(struct worker *reader, struct letter *l)
+{
+    struct worker *writer = reader->server->workers[l->from];
+    struct letter *top = atomic_load_explicit(&writer->returned_letters, memory_order_relaxed);
+    do
+        l->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&writer->returned_letters, &top, l,
+                                                  memory_order_release, memory_order_relaxed));
+}
+
+static struct letter *find_letter(struct worker *w)
+{
+    if (w->letter_pool == NULL)
+        take_returned(w);
+    struct letter *l = w->letter_pool;
+    if (l == NULL)
+        return memory_alloc(sizeof *l);
+    w->letter_pool = l->next;
+    w->letter_pool_count--;
+    return l;
+}
+
+void post_fini(struct worker *w)
+{
+    take_returned(w);
+    while (w->letter_pool != NULL) {
+        struct letter *l = w->letter_pool;
+        w->letter_pool = l->next;
+        memory_free(l);
+    }
+    w->letter_pool_count = 0;
+    memory_free(w->spare_letter);
+    w->spare_letter = NULL;
+}
+
+/* ------------------------------------------------------------------------------------ writing - */
 
 static bool may_use_spare(enum note_kind kind)
 {
@@ -22,7 +93,7 @@ static bool may_use_spare(enum note_kind kind)
 
 static struct letter *new_letter(struct worker *w, struct outbox *box, enum note_kind kind)
 {
-    struct letter *l = memory_alloc(sizeof *l);
+    struct letter *l = find_letter(w);
     if (l == NULL && may_use_spare(kind)) {
         l = w->spare_letter;
         w->spare_letter = NULL;
@@ -31,7 +102,7 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
         return NULL;
     l->next = NULL;
     l->from = w->index;
-    l->count = 0;
+    l->used = 0;
     l->number = ++w->letters_begun;
     l->bytes = l->counted = 0;
     if (box->last == NULL)
@@ -39,6 +110,7 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
     else
         box->last->next = l;
     box->last = l;
+    w->has_letters = true;
     return l;
 }
 
@@ -53,27 +125,85 @@ static void count_unread(struct worker *w, unsigned to, struct letter *l)
         w->is_over_budget = true;
 }
 
-struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
-                       size_t bytes)
+/* A note and `behind` bytes after it. */
+static struct note *add_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
+                             size_t bytes, size_t behind)
 {
     assert(to < w->server->worker_count);
+    size_t size = (sizeof(struct note) + behind + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
     struct outbox *box = &w->outboxes[to];
     struct letter *l = box->last;
-    if ((l == NULL || l->count == LETTER_NOTES) && (l = new_letter(w, box, kind)) == NULL)
+    if ((l == NULL || LETTER_SIZE - l->used < size) && (l = new_letter(w, box, kind)) == NULL)
         return NULL;
     l->bytes += bytes;
     if (l->bytes - l->counted >= COUNT_STEP)
         count_unread(w, to, l);
-    struct note *n = &l->notes[l->count++];
+    struct note *n = (struct note *)(void *)(l->notes + l->used);
+    l->used += (uint32_t)size;
     n->kind = kind;
+    n->size = (uint32_t)size;
     n->handle = handle;
+    return n;
+}
+
+struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
+                       size_t bytes)
+{
+    return add_note(w, to, kind, handle, bytes, 0);
+}
+
+static struct note *post_reference(struct worker *w, unsigned to, uint64_t handle,
+                                   struct publication *p)
+{
+    struct message *kept = publication_keep(p);
+    struct note *n =
+        kept == NULL ? NULL : add_note(w, to, NOTE_DELIVER, handle, message_size(kept), 0);
+    if (n != NULL) {
+        n->deliver.message = message_ref(kept);
+        n->deliver.is_counted = true;
+    }
+    return n;
+}
+
+static struct note *post_copy(struct worker *w, unsigned to, uint64_t handle,
+                              const struct message *m)
+{
+    size_t size = message_size(m);
+    struct note *n = add_note(w, to, NOTE_DELIVER, handle, size, sizeof *m + size);
+    if (n != NULL) {
+        n->deliver.message = message_write(m, n + 1);
+        n->deliver.is_counted = false;
+    }
+    return n;
+}
+
+struct note *post_message(struct worker *w, unsigned to, uint64_t handle, struct publication *p,
+                          uint64_t *in_letter)
+{
+    const struct message *m = p->message;
+    const struct letter *last = w->outboxes[to].last;
+    struct note *n;
+    if (last != NULL && last->number == *in_letter &&
+        LETTER_SIZE - last->used >= sizeof(struct note)) {
+        n = post_note(w, to, NOTE_DELIVER, handle, message_size(m));
+        n->deliver.message = NULL; /* the one before */
+        n->deliver.is_counted = false;
+        return n;
+    }
+    n = message_size(m) <= COPIED_MAX ? post_copy(w, to, handle, m)
+                                      : post_reference(w, to, handle, p);
+    if (n != NULL)
+        *in_letter = w->outboxes[to].last->number;
     return n;
 }
 
 void post_letters(struct worker *w)
 {
     if (w->spare_letter == NULL)
-        w->spare_letter = memory_alloc(sizeof *w->spare_letter);
+        w->spare_letter = find_letter(w);
+    if (!w->has_letters)
+        return;
+    w->has_letters = false;
     for (unsigned to = 0; to < w->server->worker_count; to++) {
         struct outbox *box = &w->outboxes[to];
         struct worker *target = w->server->workers[to];
@@ -90,6 +220,8 @@ void post_letters(struct worker *w)
             w->env->network->poller_wake(target->poller);
     }
 }
+
+/* ------------------------------------------------------------------------------ back-pressure - */
 
 static int64_t unread_by(const struct worker *w, unsigned to)
 {
@@ -119,10 +251,19 @@ bool post_is_within_half_budget(struct worker *w)
     return true;
 }
 
+/* ------------------------------------------------------------------------------------ reading - */
+
+struct note *letter_next(struct letter *l, struct note *n)
+{
+    uint8_t *at = n == NULL ? l->notes : (uint8_t *)n + n->size;
+    return at == l->notes + l->used ? NULL : (struct note *)(void *)at;
+}
+
 static void note_drop(struct worker *w, struct note *n)
 {
     if (n->kind == NOTE_DELIVER) {
-        message_unref(n->deliver.message);
+        if (n->deliver.is_counted)
+            message_unref(n->deliver.message);
         memory_free(n->deliver.many_ids);
     } else if (n->kind == NOTE_SHARE_HANDOVER) {
         message_unref(n->handover.message);
@@ -133,7 +274,7 @@ static void note_drop(struct worker *w, struct note *n)
 
 void letter_destroy(struct worker *w, struct letter *l)
 {
-    for (uint32_t i = 0; i < l->count; i++)
-        note_drop(w, &l->notes[i]);
+    for (struct note *n = NULL; (n = letter_next(l, n)) != NULL;)
+        note_drop(w, n);
     memory_free(l);
 }

@@ -1,16 +1,22 @@
 /* broker/post.h: what workers write to each other.
  *
+ *     letter   [ note | message | note | note | message | note |         ]
+ *                deliver "a"      same   share  deliver "b"
+ *
  * During a turn notes for a worker (now and then for oneself) collect in a letter; at the end of
  * the turn every letter is posted with one pointer exchange and its receiver woken if it sleeps.
- * Sessions and groups are named by handle, never by pointer. */
+ * A letter that was read goes back to its writer.  Sessions and groups are named by handle, never
+ * by pointer. */
 #pragma once
 
 #include "base/mailbox.h"
 #include "router/share.h"
 #include "router/subscriber.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct publication;
 struct worker;
 struct handoff; /* broker/connection.h */
 
@@ -27,10 +33,12 @@ enum note_kind {
 
 struct note {
     enum note_kind kind;
+    uint32_t size;   /* with what follows it in the letter */
     uint64_t handle; /* whom it is for: a session, or a group */
     union {
         struct {
-            struct message *message; /* a reference; NULL: the message of the note before */
+            struct message *message; /* NULL: the message of the note before */
+            bool is_counted;         /* a reference; else a copy behind the note, to be read only */
             uint32_t *many_ids;      /* owned; NULL: only id */
             uint64_t publisher_hash;
             uint32_t options, id; /* as in struct subscriber */
@@ -56,17 +64,17 @@ struct note {
     };
 };
 
-enum { LETTER_NOTES = 256 };
+enum { LETTER_SIZE = 16 * 1024 };
 
 struct letter {
     struct mail mail;
-    struct letter *next; /* in the outbox, older first */
+    struct letter *next; /* in the outbox, older first; in a pool */
     unsigned from;
-    uint32_t count;
+    uint32_t used;
     uint64_t number; /* of all that its writer has begun; never 0 */
-    size_t bytes;    /* of the messages referred to */
+    size_t bytes;    /* of the messages in it, and of those referred to */
     size_t counted;  /* of these, so many are in the reader's unread_bytes */
-    struct note notes[LETTER_NOTES];
+    _Alignas(16) uint8_t notes[LETTER_SIZE];
 };
 
 struct outbox { /* one per target */
@@ -78,7 +86,20 @@ struct outbox { /* one per target */
 struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
                        size_t bytes);
 
+/* NOTE_DELIVER with a message: a small one is copied into the letter, so that no memory has to be
+ * found here and given back there; of a large one the note keeps a reference.  *in_letter is the
+ * number of the letter whose last message is this one, from an earlier call; 0: of none.  NULL: no
+ * memory. */
+struct note *post_message(struct worker *w, unsigned to, uint64_t handle, struct publication *p,
+                          uint64_t *in_letter);
+
 void post_letters(struct worker *w); /* the end of the turn: all outboxes */
+
+/* The notes of a letter, in the order of writing: NULL, then each one; NULL at the end. */
+struct note *letter_next(struct letter *l, struct note *n);
+
+/* What was read goes back to its writer, who will fill it again. */
+void letter_return(struct worker *reader, struct letter *l);
 
 /* Is so much posted to some worker and not yet read that publishers should wait? */
 bool post_is_over_budget(const struct worker *w);
@@ -86,3 +107,5 @@ bool post_is_within_half_budget(struct worker *w);
 
 /* Drops what a letter still refers to, and the letter. */
 void letter_destroy(struct worker *w, struct letter *l);
+
+void post_fini(struct worker *w); /* the letters that are in nobody's hands */

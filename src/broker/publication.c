@@ -4,8 +4,8 @@
  *                      session elsewhere  a note in the letter for its worker
  *                      group              its home: directly, or by a note
  *
- * A message for many sessions of one other worker is referred to once per letter run: the first
- * note carries the reference, the following ones say "the same". */
+ * A message for many sessions of one other worker is in its letter once: the first note brings it,
+ * the following ones say "the same". */
 #include "broker/publication.h"
 #include "base/uninitialized.h"
 #include "broker/client.h"
@@ -62,22 +62,16 @@ static void send_note(struct route *r, struct subscriber who, uint32_t *many_ids
 {
     struct publication *p = r->publication;
     unsigned to = handle_worker(who.handle);
-    struct message *kept = publication_keep(p);
-    struct note *n = kept == NULL
-                         ? NULL
-                         : post_note(r->worker, to, NOTE_DELIVER, who.handle, message_size(kept));
+    struct note *n = post_message(r->worker, to, who.handle, p, &r->last_letters[to]);
     if (n == NULL) {
         r->is_short_of_memory = true;
         memory_free(many_ids);
         return;
     }
-    uint64_t letter = r->worker->outboxes[to].last->number;
-    n->deliver.message = r->last_letters[to] == letter ? NULL : message_ref(kept);
     n->deliver.many_ids = many_ids;
     n->deliver.publisher_hash = p->publisher_hash;
     n->deliver.options = who.options;
     n->deliver.id = who.id;
-    r->last_letters[to] = letter;
 }
 
 static void deliver(struct route *r, struct subscriber who, uint32_t *many_ids)

@@ -148,7 +148,7 @@ void worker_destroy(struct worker *w)
     if (w->poller != NULL)
         w->env->network->poller_destroy(w->poller);
     memory_free(w->read_buffer);
-    memory_free(w->spare_letter);
+    post_fini(w);
     chunk_pool_fini(&w->chunks);
     batch_fini(&w->batch);
     arena_fini(&w->scratch);
@@ -227,17 +227,17 @@ static void on_listener(struct worker *w, struct listener *l)
 
 /* ------------------------------------------------------------------------------------- mail --- */
 
-/* A run of notes may share one message: the first has the reference. */
+/* A run of notes may share one message: the first brings it, by reference or as a view into the
+ * letter. */
 static void on_deliver(struct worker *w, struct note *n, struct publication *p)
 {
     if (n->deliver.message != NULL) {
         publication_fini(p);
         *p = (struct publication){ .message = n->deliver.message,
-                                  .is_counted = true,
-                                  .publisher_hash = n->deliver.publisher_hash };
+                                   .is_counted = n->deliver.is_counted,
+                                   .publisher_hash = n->deliver.publisher_hash };
         n->deliver.message = NULL;
     }
-    assert(p->is_counted);
     if ((n->deliver.options & SUBSCRIBER_GROUP) != 0) {
         shares_on_deliver(w, n->handle, p);
         return;
@@ -269,14 +269,15 @@ static void on_note(struct worker *w, struct note *n, struct publication *shared
     }
 }
 
+/* Every note gives away what it owns, so nothing of it is left. */
 static void on_letter(struct worker *w, struct letter *l)
 {
     struct publication shared = { 0 };
-    for (uint32_t i = 0; i < l->count; i++)
-        on_note(w, &l->notes[i], &shared);
+    for (struct note *n = NULL; (n = letter_next(l, n)) != NULL;)
+        on_note(w, n, &shared);
     publication_fini(&shared);
     atomic_fetch_sub_explicit(&w->unread_bytes[l->from], (int64_t)l->bytes, memory_order_relaxed);
-    letter_destroy(w, l);
+    letter_return(w, l);
 }
 
 /* Letters that were taken and not read yet wait in `unread`.  How many were read. */

@@ -70,8 +70,12 @@ struct worker {
     struct outbox outboxes[WORKERS_MAX];
     struct letter *spare_letter; /* for what must not be lost, when there is no memory */
     uint64_t letters_begun;
+    bool has_letters;           /* in some outbox */
+    struct letter *letter_pool; /* to be written */
+    unsigned letter_pool_count;
+    _Atomic(struct letter *) returned_letters; /* ours, read by others; any thread adds */
     _Atomic int64_t unread_bytes[WORKERS_MAX]; /* posted to us by each worker; any thread */
-    bool is_over_budget; /* what we posted was; perhaps it is not any more */
+    bool is_over_budget;                       /* what we posted was; perhaps it is not any more */
 
     struct timers *timers;
     struct timer listeners_timer;

@@ -1,6 +1,7 @@
 /* io/network.c: epoll and TCP sockets behind the network door.
  *
- *     poller   one epoll instance and one eventfd that wakes it
+ *     poller   one epoll instance and one eventfd that wakes it: each write is an edge, so nobody
+ *              ever reads it
  *     stream   one descriptor; epoll's data is the tag the owner gave to watch()
  *
  * Level triggered: what was not read or written is reported again, nothing has to be remembered.
@@ -63,7 +64,7 @@ static struct poller *poller_create(const struct network *network)
         return NULL;
     p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event wake = { .events = EPOLLIN, .data.ptr = p };
+    struct epoll_event wake = { .events = EPOLLIN | EPOLLET, .data.ptr = p };
     if (p->epoll_fd < 0 || p->wake_fd < 0 ||
         epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &wake) != 0) {
         poller_destroy(p);
@@ -98,12 +99,8 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
         epoll_wait(p->epoll_fd, ready, max < EVENTS_MAX ? max : EVENTS_MAX, timeout_ms(timeout_ns));
     int out = 0;
     for (int i = 0; i < count; i++) {
-        if (ready[i].data.ptr == p) {
-            uint64_t wakes;
-            (void)!read(p->wake_fd, &wakes, sizeof wakes); /* only to make it silent again */
-        } else {
+        if (ready[i].data.ptr != p) /* else it was only a wake-up */
             events[out++] = (struct net_event){ ready[i].data.ptr, ready_of(ready[i].events) };
-        }
     }
     return out;
 }
@@ -111,7 +108,7 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
 static void poller_wake(struct poller *p)
 {
     uint64_t one = 1;
-    (void)!write(p->wake_fd, &one, sizeof one); /* full means that a wake is on its way already */
+    (void)!write(p->wake_fd, &one, sizeof one); /* it would take 584 years to fill it */
 }
 
 static int watch(struct poller *p, struct stream *stream, unsigned interest, void *tag)

@@ -55,14 +55,10 @@ struct message *message_create(struct bytes topic, const struct publish *p, uint
     return m;
 }
 
-struct message *message_copy(const struct message *view)
+struct message *message_write(const struct message *view, void *at)
 {
-    struct message *m = memory_alloc(sizeof *m + message_size(view));
-    if (m == NULL)
-        return NULL;
+    struct message *m = at;
     *m = *view;
-    block_init(&m->block, message_destroy);
-
     uint8_t *out = (uint8_t *)(m + 1);
     m->topic = bytes_of(out, view->topic.size);
     out = write_bytes(out, view->topic);
@@ -70,6 +66,16 @@ struct message *message_copy(const struct message *view)
     out = write_bytes(out, view->properties);
     m->payload = bytes_of(out, view->payload.size);
     (void)write_bytes(out, view->payload);
+    return m;
+}
+
+struct message *message_copy(const struct message *view)
+{
+    struct message *m = memory_alloc(sizeof *m + message_size(view));
+    if (m == NULL)
+        return NULL;
+    m = message_write(view, m);
+    block_init(&m->block, message_destroy);
     return m;
 }
 

@@ -35,6 +35,10 @@ struct message *message_create(struct bytes topic, const struct publish *p, uint
  * Its properties must be such as travel on.  NULL: no memory. */
 struct message *message_copy(const struct message *view);
 
+/* A copy of a view at `out`, which has room for a struct message and message_size(view) bytes behind
+ * it: a view that lives as long as that memory. */
+struct message *message_write(const struct message *view, void *out);
+
 static inline struct message *message_ref(struct message *m)
 {
     block_ref(&m->block);
