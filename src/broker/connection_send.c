@@ -151,12 +151,29 @@ void connection_send(struct connection *c, struct packet *p)
     sent(c, p->type, before);
 }
 
-/* There are as many of these as messages, so the parts of a packet they do not have stay
- * unwritten. */
+/* There are as many of these as messages, and most have nothing to say. */
+static void send_plain_ack(struct connection *c, enum packet_type type, uint16_t packet_id)
+{
+    size_t before = c->tx.size;
+    uint8_t *room = reserve(c, ACK_PLAIN_SIZE);
+    if (room == NULL)
+        return;
+    ack_plain_encode(type, packet_id, room);
+    sendq_commit(&c->tx, ACK_PLAIN_SIZE);
+    sent(c, type, before);
+}
+
 void connection_send_ack(struct connection *c, enum packet_type type, uint16_t packet_id,
                          enum reason reason)
 {
-    struct packet p UNINITIALIZED;
+    if (c->state == CONNECTION_CLOSED || c->is_broken)
+        return;
+    if (reason == REASON_SUCCESS && c->worker->taps == NULL &&
+        c->max_packet_size >= ACK_PLAIN_SIZE) {
+        send_plain_ack(c, type, packet_id);
+        return;
+    }
+    struct packet p UNINITIALIZED; /* what an acknowledgement does not have stays unwritten */
     p.type = type;
     p.ack.packet_id = packet_id;
     p.ack.reason = reason;
@@ -166,7 +183,6 @@ void connection_send_ack(struct connection *c, enum packet_type type, uint16_t p
 }
 
 /* ---------------------------------------------------------------------------------- PUBLISH --- */
-
 
 /* Several Subscription Identifiers and the message's own properties in one list, in the turn's
  * scratch memory.  False: no memory. */

@@ -154,12 +154,10 @@ static int make_local_listeners(struct draft *d, const struct config_overrides *
         ports = overrides->ports;
         port_count = overrides->port_count;
     }
-    struct listener_draft *made;
     if (d->default_listener == NULL) {
-        int rc = draft_listener(d, PORT_DEFAULT, &made);
+        int rc = draft_listener(d, PORT_DEFAULT, &d->default_listener);
         if (rc != 0)
             return rc;
-        d->default_listener = made;
     }
     struct listener_draft model = *d->default_listener;
     if (model.config.bind_interface != NULL)

@@ -161,6 +161,10 @@ bool unsubscribe_next(struct bytes *rest, struct bytes *filter);
 size_t packet_size(const struct packet *p, enum version version);
 void packet_encode(const struct packet *p, enum version version, uint8_t *out);
 
+/* A PUBACK, PUBREC, PUBREL or PUBCOMP of success, without properties: four bytes in any version. */
+enum { ACK_PLAIN_SIZE = 4 };
+void ack_plain_encode(enum packet_type type, uint16_t packet_id, uint8_t *out);
+
 /* A PUBLISH without its payload, which the caller sends from where it is: the size of the head,
  * and the head of that size for a payload of p->payload.size bytes. */
 size_t publish_head_size(const struct publish *p, enum version version);

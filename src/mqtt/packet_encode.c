@@ -273,6 +273,13 @@ static uint8_t *fixed_header_write(const struct packet *p, size_t remaining, uin
     return write_varint(out, remaining);
 }
 
+void ack_plain_encode(enum packet_type type, uint16_t packet_id, uint8_t *out)
+{
+    out = write_u8(out, (uint8_t)(type << 4 | (type == PACKET_PUBREL ? 2 : 0)));
+    out = write_u8(out, 2);
+    (void)write_u16(out, packet_id);
+}
+
 static uint8_t *body_write(const struct packet *p, enum version version, uint8_t *out)
 {
     switch (p->type) {

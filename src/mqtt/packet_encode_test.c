@@ -576,6 +576,21 @@ static void test_decode_of_encode_is_the_same(void **state)
     }
 }
 
+static void test_plain_acknowledgements(void **state)
+{
+    static const enum version versions[] = { VERSION_3_1, VERSION_3_1_1, VERSION_5_0 };
+    for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
+        for (enum packet_type type = PACKET_PUBACK; type <= PACKET_PUBCOMP; type++) {
+            struct packet p = { .type = type, .ack.packet_id = 0x1234 };
+            uint8_t whole[8], plain[ACK_PLAIN_SIZE];
+            assert_int_equal(packet_size(&p, versions[i]), ACK_PLAIN_SIZE);
+            packet_encode(&p, versions[i], whole);
+            ack_plain_encode(type, 0x1234, plain);
+            assert_memory_equal(plain, whole, ACK_PLAIN_SIZE);
+        }
+    }
+}
+
 static void test_head_and_payload_are_the_packet(void **state)
 {
     static struct dice d = { .state = SEED };
@@ -645,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_decode_of_encode_is_the_same),
         cmocka_unit_test(test_head_and_payload_are_the_packet),
+        cmocka_unit_test(test_plain_acknowledgements),
         cmocka_unit_test(test_chopped_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
