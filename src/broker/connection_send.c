@@ -265,7 +265,7 @@ static int enqueue(struct connection *c, struct publication *pub, const struct p
     if (copies && payload > 0)
         memcpy(room + head, view.data, payload);
     sendq_commit(&c->tx, copies ? head + payload : head);
-    return copies ? 0 : sendq_refer(&c->tx, &kept->block, view);
+    return copies ? 0 : sendq_refer(&c->tx, &c->worker->chunks, &kept->block, view);
 }
 
 static void tap_publish(struct connection *c, const struct publish *p)
@@ -336,7 +336,7 @@ static bool send_form(struct connection *c, struct publication *pub, const struc
     const struct form *f = form_of(c, pub, how);
     if (f != NULL && f->bytes.size > c->max_packet_size) /* [MQTT-3.1.2-24] */
         return false;
-    if (f == NULL || sendq_borrow(&c->tx, f->owner, f->bytes) != 0) {
+    if (f == NULL || sendq_borrow(&c->tx, &c->worker->chunks, f->owner, f->bytes) != 0) {
         give_up(c);
         return true;
     }
@@ -435,7 +435,8 @@ void connection_flush(struct connection *c)
     connection_watch(c, (c->watched & NET_READ) | (waits ? NET_WRITE : 0));
     if (waits)
         connection_arm(c);
-    if (c->client != NULL && (was_congested || !waits) && !connection_is_congested(c)) {
+    if (c->client != NULL && session_waits(c->client->session) && (was_congested || !waits) &&
+        !connection_is_congested(c)) {
         session_pump(c->client->session, c->worker->now_ns);
         client_after_session(c->client);
     }

@@ -17,6 +17,7 @@ enum {
     CHUNK_SIZE = 16 * 1024 - sizeof(struct sendq_segment), /* a size that allocators like */
     SMALL_SIZE = 256,
     POOL_MAX = 256,
+    VIEWS_MAX = 1024,
 };
 
 void chunk_pool_init(struct chunk_pool *p)
@@ -31,7 +32,12 @@ void chunk_pool_fini(struct chunk_pool *p)
         p->free = s->next;
         memory_free(s);
     }
-    p->count = 0;
+    while (p->free_views != NULL) {
+        struct sendq_segment *s = p->free_views;
+        p->free_views = s->next;
+        memory_free(s);
+    }
+    p->count = p->view_count = 0;
 }
 
 void chunk_pool_trim(struct chunk_pool *p)
@@ -73,10 +79,26 @@ static struct sendq_segment *small_create(void)
     return s;
 }
 
+/* NULL: no memory. */
+static struct sendq_segment *view_take(struct chunk_pool *pool)
+{
+    struct sendq_segment *s = pool->free_views;
+    if (s == NULL)
+        return memory_alloc(sizeof *s);
+    pool->free_views = s->next;
+    pool->view_count--;
+    return s;
+}
+
 static void segment_drop(struct sendq_segment *s, struct chunk_pool *pool)
 {
+    bool is_view = s->owner != NULL;
     block_unref(s->owner);
-    if (s->owner == NULL && s->capacity == CHUNK_SIZE && pool->count < POOL_MAX) {
+    if (is_view && pool->view_count < VIEWS_MAX) {
+        s->next = pool->free_views;
+        pool->free_views = s;
+        pool->view_count++;
+    } else if (!is_view && s->capacity == CHUNK_SIZE && pool->count < POOL_MAX) {
         s->next = pool->free;
         pool->free = s;
         pool->count++;
@@ -129,9 +151,10 @@ void sendq_commit(struct sendq *q, size_t size)
     q->size += size;
 }
 
-static struct sendq_segment *refer(struct sendq *q, struct block *owner, struct bytes bytes)
+static struct sendq_segment *refer(struct sendq *q, struct chunk_pool *pool, struct block *owner,
+                                   struct bytes bytes)
 {
-    struct sendq_segment *s = memory_alloc(sizeof *s);
+    struct sendq_segment *s = view_take(pool);
     if (s == NULL)
         return NULL;
     *s = (struct sendq_segment){ .owner = block_ref(owner),
@@ -142,12 +165,12 @@ static struct sendq_segment *refer(struct sendq *q, struct block *owner, struct 
     return s;
 }
 
-int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes)
+int sendq_refer(struct sendq *q, struct chunk_pool *pool, struct block *owner, struct bytes bytes)
 {
-    return refer(q, owner, bytes) == NULL ? -ENOMEM : 0;
+    return refer(q, pool, owner, bytes) == NULL ? -ENOMEM : 0;
 }
 
-int sendq_borrow(struct sendq *q, struct block *owner, struct bytes bytes)
+int sendq_borrow(struct sendq *q, struct chunk_pool *pool, struct block *owner, struct bytes bytes)
 {
     struct sendq_segment *s = q->last;
     if (s != NULL && s->is_borrowed && s->owner == owner && s->data + s->size == bytes.data) {
@@ -155,7 +178,7 @@ int sendq_borrow(struct sendq *q, struct block *owner, struct bytes bytes)
         q->size += bytes.size;
         return 0;
     }
-    s = refer(q, owner, bytes);
+    s = refer(q, pool, owner, bytes);
     if (s == NULL)
         return -ENOMEM;
     s->is_borrowed = true;

@@ -19,6 +19,8 @@ enum { CHUNK_POOL_MIN = 4 };
 
 /* Chunks that were used and will be used again: one pool per worker. */
 struct chunk_pool {
+    struct sendq_segment *free_views; /* segments without bytes of their own: small, and kept */
+    size_t view_count;
     struct sendq_segment *free;
     size_t count;
     size_t unused; /* the fewest there have been since the last trim */
@@ -49,12 +51,12 @@ uint8_t *sendq_reserve(struct sendq *q, struct chunk_pool *pool, size_t size);
 void sendq_commit(struct sendq *q, size_t size);
 
 /* Appends bytes that live in a block, with a reference of its own.  0 or -ENOMEM. */
-int sendq_refer(struct sendq *q, struct block *owner, struct bytes bytes);
+int sendq_refer(struct sendq *q, struct chunk_pool *pool, struct block *owner, struct bytes bytes);
 
 /* The same for bytes that are only lent: neighbours of the same block become one part, and whoever
  * will not send them soon makes them his own, so that a slow reader does not keep a large block for
  * the sake of a few bytes.  sendq_own copies what is lent; what there is no memory for stays. */
-int sendq_borrow(struct sendq *q, struct block *owner, struct bytes bytes);
+int sendq_borrow(struct sendq *q, struct chunk_pool *pool, struct block *owner, struct bytes bytes);
 void sendq_own(struct sendq *q, struct chunk_pool *pool);
 
 /* The first parts, for sendmsg: how many of max were filled. */

@@ -101,7 +101,7 @@ static void refer(struct world *w, size_t size)
     struct bytes bytes = make_bytes(w, size);
     if (size > 0)
         memcpy(p->bytes, bytes.data, size);
-    assert_int_equal(sendq_refer(&w->q, &p->block, bytes_of(p->bytes, size)), 0);
+    assert_int_equal(sendq_refer(&w->q, &w->pool, &p->block, bytes_of(p->bytes, size)), 0);
     block_unref(&p->block); /* the queue has its own */
 }
 
@@ -113,7 +113,7 @@ static struct block *borrow(struct world *w, size_t size)
     struct bytes bytes = make_bytes(w, size);
     if (size > 0)
         memcpy(room, bytes.data, size);
-    assert_int_equal(sendq_borrow(&w->q, owner, bytes_of(room, size)), 0);
+    assert_int_equal(sendq_borrow(&w->q, &w->pool, owner, bytes_of(room, size)), 0);
     return owner;
 }
 
@@ -288,7 +288,7 @@ static void test_no_memory(void **state)
     payloads++;
     put(&w, 10);
     (void)memory_fail_at(1);
-    assert_int_equal(sendq_refer(&w.q, &p->block, bytes_of(p->bytes, 1)), -ENOMEM);
+    assert_int_equal(sendq_refer(&w.q, &w.pool, &p->block, bytes_of(p->bytes, 1)), -ENOMEM);
     (void)memory_fail_at(1);
     assert_null(sendq_reserve(&w.q, &w.pool, LARGE));
     (void)memory_fail_at(0);

@@ -164,6 +164,11 @@ static bool send_queued(struct session *s, int64_t now_ns)
     return false;
 }
 
+bool session_waits(const struct session *s)
+{
+    return s->resend != 0 || queue_count(&s->queue) > 0;
+}
+
 void session_pump(struct session *s, int64_t now_ns)
 {
     while (s->is_attached && s->resend != 0 && !s->sink->ops->is_congested(s->sink))

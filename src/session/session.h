@@ -76,6 +76,9 @@ void session_adopt(struct session *s, uint64_t group);
 
 bool session_is_attached(const struct session *s);
 
+/* Is there anything left to send? */
+bool session_waits(const struct session *s);
+
 /* Sends what may be sent now: after attach, and when congestion has ended. */
 void session_pump(struct session *s, int64_t now_ns);
 
