@@ -17,6 +17,8 @@
 #include "broker/server.h"
 #include "broker/worker.h"
 #include <assert.h>
+#include <errno.h>
+#include <string.h>
 
 enum {
     BUDGET_BYTES = 8 * 1024 * 1024,
@@ -26,8 +28,12 @@ enum {
     ALIGNMENT = _Alignof(struct note),
 };
 
-static_assert(_Alignof(struct message) <= ALIGNMENT, "what follows a note is aligned");
-static_assert(sizeof(struct note) + sizeof(struct message) + COPIED_MAX + ALIGNMENT <= LETTER_SIZE,
+static_assert(_Alignof(struct message) <= ALIGNMENT && _Alignof(struct subscriber) <= ALIGNMENT &&
+                  sizeof(struct subscriber) % ALIGNMENT == 0,
+              "what follows a note is aligned");
+static_assert(sizeof(struct note) + sizeof(struct message) + COPIED_MAX + ALIGNMENT +
+                      sizeof(struct subscriber) <=
+                  LETTER_SIZE,
               "any small message fits an empty letter");
 
 /* ------------------------------------------------------------------------- where letters are -- */
@@ -102,7 +108,7 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
         return NULL;
     l->next = NULL;
     l->from = w->index;
-    l->used = 0;
+    l->last = l->used = 0;
     l->number = ++w->letters_begun;
     l->bytes = l->counted = 0;
     if (box->last == NULL)
@@ -130,7 +136,8 @@ static struct note *add_note(struct worker *w, unsigned to, enum note_kind kind,
                              size_t bytes, size_t behind)
 {
     assert(to < w->server->worker_count);
-    size_t size = (sizeof(struct note) + behind + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+    size_t size = sizeof(struct note) + behind;
+    assert(size % ALIGNMENT == 0);
     struct outbox *box = &w->outboxes[to];
     struct letter *l = box->last;
     if ((l == NULL || LETTER_SIZE - l->used < size) && (l = new_letter(w, box, kind)) == NULL)
@@ -139,6 +146,7 @@ static struct note *add_note(struct worker *w, unsigned to, enum note_kind kind,
     if (l->bytes - l->counted >= COUNT_STEP)
         count_unread(w, to, l);
     struct note *n = (struct note *)(void *)(l->notes + l->used);
+    l->last = l->used;
     l->used += (uint32_t)size;
     n->kind = kind;
     n->size = (uint32_t)size;
@@ -152,49 +160,75 @@ struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint6
     return add_note(w, to, kind, handle, bytes, 0);
 }
 
-static struct note *post_reference(struct worker *w, unsigned to, uint64_t handle,
-                                   struct publication *p)
+static size_t aligned(size_t size)
+{
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+static struct note *begin_reference(struct worker *w, unsigned to, struct publication *p)
 {
     struct message *kept = publication_keep(p);
-    struct note *n =
-        kept == NULL ? NULL : add_note(w, to, NOTE_DELIVER, handle, message_size(kept), 0);
-    if (n != NULL) {
+    struct note *n = kept == NULL ? NULL
+                                  : add_note(w, to, NOTE_DELIVER, 0, message_size(kept),
+                                             sizeof(struct subscriber));
+    if (n != NULL)
         n->deliver.message = message_ref(kept);
-        n->deliver.is_counted = true;
-    }
     return n;
 }
 
-static struct note *post_copy(struct worker *w, unsigned to, uint64_t handle,
-                              const struct message *m)
+static struct note *begin_copy(struct worker *w, unsigned to, const struct message *m)
 {
     size_t size = message_size(m);
-    struct note *n = add_note(w, to, NOTE_DELIVER, handle, size, sizeof *m + size);
-    if (n != NULL) {
+    struct note *n = add_note(w, to, NOTE_DELIVER, 0, size,
+                              aligned(sizeof *m + size) + sizeof(struct subscriber));
+    if (n != NULL)
         n->deliver.message = message_write(m, n + 1);
-        n->deliver.is_counted = false;
-    }
     return n;
 }
 
-struct note *post_message(struct worker *w, unsigned to, uint64_t handle, struct publication *p,
-                          uint64_t *in_letter)
+/* A note with room for one target.  NULL: no memory. */
+static struct note *begin_delivery(struct worker *w, unsigned to, struct publication *p,
+                                   uint32_t *many_ids)
 {
-    const struct message *m = p->message;
-    const struct letter *last = w->outboxes[to].last;
-    struct note *n;
-    if (last != NULL && last->number == *in_letter &&
-        LETTER_SIZE - last->used >= sizeof(struct note)) {
-        n = post_note(w, to, NOTE_DELIVER, handle, message_size(m));
-        n->deliver.message = NULL; /* the one before */
-        n->deliver.is_counted = false;
-        return n;
-    }
-    n = message_size(m) <= COPIED_MAX ? post_copy(w, to, handle, m)
-                                      : post_reference(w, to, handle, p);
-    if (n != NULL)
-        *in_letter = w->outboxes[to].last->number;
+    bool is_small = message_size(p->message) <= COPIED_MAX;
+    struct note *n = is_small ? begin_copy(w, to, p->message) : begin_reference(w, to, p);
+    if (n == NULL)
+        return NULL;
+    n->deliver.is_counted = !is_small;
+    n->deliver.targets_at = n->size - (uint32_t)sizeof(struct subscriber);
+    n->deliver.publisher_hash = p->publisher_hash;
+    n->deliver.many_ids = many_ids;
     return n;
+}
+
+/* Makes room for one more target in the last note of the letter.  False: there is none, or it is
+ * another kind of note. */
+static bool extend_delivery(struct letter *l)
+{
+    struct note *n = (struct note *)(void *)(l->notes + l->last);
+    if (n->kind != NOTE_DELIVER || n->deliver.many_ids != NULL ||
+        LETTER_SIZE - l->used < sizeof(struct subscriber))
+        return false;
+    n->size += (uint32_t)sizeof(struct subscriber);
+    l->used += (uint32_t)sizeof(struct subscriber);
+    l->bytes += sizeof(struct subscriber);
+    return true;
+}
+
+int post_message(struct worker *w, struct publication *p, struct subscriber who, uint32_t *many_ids,
+                 uint64_t *in_letter)
+{
+    unsigned to = handle_worker(who.handle);
+    struct letter *l = w->outboxes[to].last;
+    bool is_there = l != NULL && l->number == *in_letter && many_ids == NULL && extend_delivery(l);
+    if (!is_there) {
+        if (begin_delivery(w, to, p, many_ids) == NULL)
+            return -ENOMEM;
+        l = w->outboxes[to].last;
+        *in_letter = l->number;
+    }
+    memcpy(l->notes + l->used - sizeof who, &who, sizeof who);
+    return 0;
 }
 
 void post_letters(struct worker *w)

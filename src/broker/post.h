@@ -1,7 +1,7 @@
 /* broker/post.h: what workers write to each other.
  *
- *     letter   [ note | message | note | note | message | note |         ]
- *                deliver "a"      same   share  deliver "b"
+ *     letter   [ note | message | targets | note | note | targets |       ]
+ *                deliver a small one        share  deliver a large one, by reference
  *
  * During a turn notes for a worker (now and then for oneself) collect in a letter; at the end of
  * the turn every letter is posted with one pointer exchange and its receiver woken if it sleeps.
@@ -21,7 +21,7 @@ struct worker;
 struct handoff; /* broker/connection.h */
 
 enum note_kind {
-    NOTE_DELIVER,        /* a message for a session, or for a group */
+    NOTE_DELIVER,        /* a message for sessions and groups */
     NOTE_HANDOFF,        /* a connection whose Session lives there */
     NOTE_SHARE_MEMBER,   /* to a group's home: a member joins or changes */
     NOTE_SHARE_LEAVE,    /* to the home: it is gone */
@@ -34,14 +34,14 @@ enum note_kind {
 struct note {
     enum note_kind kind;
     uint32_t size;   /* with what follows it in the letter */
-    uint64_t handle; /* whom it is for: a session, or a group */
+    uint64_t handle; /* whom it is for, but for NOTE_DELIVER: a session, or a group */
     union {
         struct {
-            struct message *message; /* NULL: the message of the note before */
-            bool is_counted;         /* a reference; else a copy behind the note, to be read only */
-            uint32_t *many_ids;      /* owned; NULL: only id */
+            struct message *message;
+            bool is_counted;     /* a reference; else a copy behind the note, to be read only */
+            uint32_t targets_at; /* from the note's start to its end: struct subscriber */
             uint64_t publisher_hash;
-            uint32_t options, id; /* as in struct subscriber */
+            uint32_t *many_ids; /* owned, and there is one target; NULL: each has its own id */
         } deliver;
         struct handoff *handoff; /* owned */
         struct {
@@ -70,10 +70,10 @@ struct letter {
     struct mail mail;
     struct letter *next; /* in the outbox, older first; in a pool */
     unsigned from;
-    uint32_t used;
-    uint64_t number; /* of all that its writer has begun; never 0 */
-    size_t bytes;    /* of the messages in it, and of those referred to */
-    size_t counted;  /* of these, so many are in the reader's unread_bytes */
+    uint32_t last, used; /* where the last note begins and ends */
+    uint64_t number;     /* of all that its writer has begun; never 0 */
+    size_t bytes;        /* of the messages in it, and of those referred to */
+    size_t counted;      /* of these, so many are in the reader's unread_bytes */
     _Alignas(16) uint8_t notes[LETTER_SIZE];
 };
 
@@ -86,14 +86,22 @@ struct outbox { /* one per target */
 struct note *post_note(struct worker *w, unsigned to, enum note_kind kind, uint64_t handle,
                        size_t bytes);
 
-/* NOTE_DELIVER with a message: a small one is copied into the letter, so that no memory has to be
- * found here and given back there; of a large one the note keeps a reference.  *in_letter is the
- * number of the letter whose last message is this one, from an earlier call; 0: of none.  NULL: no
- * memory. */
-struct note *post_message(struct worker *w, unsigned to, uint64_t handle, struct publication *p,
-                          uint64_t *in_letter);
+/* One more target of a message.  A small message is copied into the letter, once for all its
+ * targets there, so that no memory has to be found here and given back there; of a large one the
+ * letter keeps a reference.  *in_letter is the number of the letter that has it since an earlier
+ * call, 0: none.  Takes over many_ids (or NULL).  0, or -ENOMEM and nothing is taken over. */
+int post_message(struct worker *w, struct publication *p, struct subscriber who, uint32_t *many_ids,
+                 uint64_t *in_letter);
 
 void post_letters(struct worker *w); /* the end of the turn: all outboxes */
+
+/* The targets of a NOTE_DELIVER. */
+static inline const struct subscriber *note_targets(const struct note *n, size_t *count)
+{
+    const void *first = (const uint8_t *)n + n->deliver.targets_at;
+    *count = (n->size - n->deliver.targets_at) / sizeof(struct subscriber);
+    return first;
+}
 
 /* The notes of a letter, in the order of writing: NULL, then each one; NULL at the end. */
 struct note *letter_next(struct letter *l, struct note *n);

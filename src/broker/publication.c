@@ -4,8 +4,7 @@
  *                      session elsewhere  a note in the letter for its worker
  *                      group              its home: directly, or by a note
  *
- * A message for many sessions of one other worker is in its letter once: the first note brings it,
- * the following ones say "the same". */
+ * A message for many sessions of one other worker is in its letter once, with a list of them. */
 #include "broker/publication.h"
 #include "base/uninitialized.h"
 #include "broker/client.h"
@@ -45,8 +44,8 @@ struct route {
     struct publication *publication;
     size_t matched;
     bool is_short_of_memory;
-    uint64_t last_letters[WORKERS_MAX]; /* whose last note refers to this message, by number: one
-                                           may be posted, read and freed meanwhile */
+    uint64_t last_letters[WORKERS_MAX]; /* which have this message, by number: one may be posted,
+                                           read and written anew meanwhile */
 
     struct merged *merged; /* allow_duplicate_messages false: one entry per session */
     size_t merged_count, merged_capacity;
@@ -60,18 +59,11 @@ static bool is_own(const struct publication *p, struct subscriber who)
 
 static void send_note(struct route *r, struct subscriber who, uint32_t *many_ids)
 {
-    struct publication *p = r->publication;
-    unsigned to = handle_worker(who.handle);
-    struct note *n = post_message(r->worker, to, who.handle, p, &r->last_letters[to]);
-    if (n == NULL) {
+    uint64_t *in_letter = &r->last_letters[handle_worker(who.handle)];
+    if (post_message(r->worker, r->publication, who, many_ids, in_letter) != 0) {
         r->is_short_of_memory = true;
         memory_free(many_ids);
-        return;
     }
-    n->deliver.many_ids = many_ids;
-    n->deliver.publisher_hash = p->publisher_hash;
-    n->deliver.options = who.options;
-    n->deliver.id = who.id;
 }
 
 static void deliver(struct route *r, struct subscriber who, uint32_t *many_ids)
@@ -257,7 +249,7 @@ enum published publication_route(struct worker *w, struct publication *p)
     route_init(&r, w, p);
     bool merges = !w->config->allow_duplicate_messages;
     r.sink.match = merges ? on_match_collect : on_match;
-    router_match(w->server->router, p->message->topic, &r.sink);
+    router_match_ahead(w->server->router, w->ahead, p->message->topic, &r.sink);
     if (merges)
         deliver_merged(&r);
     if (r.is_short_of_memory)

@@ -227,34 +227,38 @@ static void on_listener(struct worker *w, struct listener *l)
 
 /* ------------------------------------------------------------------------------------- mail --- */
 
-/* A run of notes may share one message: the first brings it, by reference or as a view into the
- * letter. */
-static void on_deliver(struct worker *w, struct note *n, struct publication *p)
+static void deliver_to(struct worker *w, const struct subscriber *who, struct publication *p,
+                       uint32_t *many_ids)
 {
-    if (n->deliver.message != NULL) {
-        publication_fini(p);
-        *p = (struct publication){ .message = n->deliver.message,
-                                   .is_counted = n->deliver.is_counted,
-                                   .publisher_hash = n->deliver.publisher_hash };
-        n->deliver.message = NULL;
-    }
-    if ((n->deliver.options & SUBSCRIBER_GROUP) != 0) {
-        shares_on_deliver(w, n->handle, p);
+    if ((who->options & SUBSCRIBER_GROUP) != 0) {
+        assert(many_ids == NULL);
+        shares_on_deliver(w, who->handle, p);
         return;
     }
-    struct client *c = worker_find_client(w, n->handle);
+    struct client *c = worker_find_client(w, who->handle);
     if (c != NULL)
-        client_deliver(c, p, n->deliver.options, n->deliver.id, n->deliver.many_ids, false);
+        client_deliver(c, p, who->options, who->id, many_ids, false);
     else
-        memory_free(n->deliver.many_ids);
-    n->deliver.many_ids = NULL;
+        memory_free(many_ids);
 }
 
-static void on_note(struct worker *w, struct note *n, struct publication *shared)
+static void on_deliver(struct worker *w, struct note *n)
+{
+    size_t count;
+    const struct subscriber *targets = note_targets(n, &count);
+    struct publication p = { .message = n->deliver.message,
+                             .is_counted = n->deliver.is_counted,
+                             .publisher_hash = n->deliver.publisher_hash };
+    for (size_t i = 0; i < count; i++)
+        deliver_to(w, &targets[i], &p, n->deliver.many_ids);
+    publication_fini(&p);
+}
+
+static void on_note(struct worker *w, struct note *n)
 {
     switch (n->kind) {
     case NOTE_DELIVER:
-        on_deliver(w, n, shared);
+        on_deliver(w, n);
         break;
     case NOTE_HANDOFF:
         connection_take(w, n->handoff);
@@ -272,10 +276,8 @@ static void on_note(struct worker *w, struct note *n, struct publication *shared
 /* Every note gives away what it owns, so nothing of it is left. */
 static void on_letter(struct worker *w, struct letter *l)
 {
-    struct publication shared = { 0 };
     for (struct note *n = NULL; (n = letter_next(l, n)) != NULL;)
-        on_note(w, n, &shared);
-    publication_fini(&shared);
+        on_note(w, n);
     atomic_fetch_sub_explicit(&w->unread_bytes[l->from], (int64_t)l->bytes, memory_order_relaxed);
     letter_return(w, l);
 }
