@@ -46,6 +46,21 @@ struct stream_ops {
     void (*close)(struct stream *);
 };
 
+static inline struct peer_name stream_peer(const struct stream *s)
+{
+    struct peer_name name;
+    s->ops->name(s, &name);
+    return name;
+}
+
+/* One send of many: as stream_ops.send, with the answer in result. */
+struct net_send {
+    struct stream *stream;
+    const struct iovec *parts;
+    int count; /* 0: nothing to send */
+    ssize_t result;
+};
+
 enum { NET_READ = 1, NET_WRITE = 2, NET_HANGUP = 4 };
 
 struct net_event {
@@ -81,6 +96,10 @@ struct network {
      * which step failed. */
     int (*listen)(const struct network *, const struct listen_options *, struct stream **out,
                   int max, const char **error_text);
+
+    /* Does all these sends, of different streams, with fewer system calls where the system can.
+     * Only by the poller's owner. */
+    void (*send_many)(struct poller *, struct net_send *sends, int count);
 };
 
 struct env {
@@ -89,6 +108,15 @@ struct env {
     const struct files *files;
     const struct network *network;
 };
+
+/* send_many for networks that know no better. */
+static inline void net_send_each(struct net_send *sends, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (sends[i].count > 0)
+            sends[i].result =
+                sends[i].stream->ops->send(sends[i].stream, sends[i].parts, sends[i].count);
+}
 
 static inline int64_t env_monotonic_ns(const struct env *e)
 {

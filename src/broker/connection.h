@@ -54,19 +54,20 @@ struct connection {
     uint16_t keep_alive_s;       /* 0: none */
     uint16_t receive_max;        /* ours: how many of QoS 2 it may have open */
     uint16_t client_receive_max; /* the Client's: how many we may have in flight */
-    uint32_t max_packet_size;    /* the Client's; UINT32_MAX: no limit */
-
-    struct buffer rx; /* the unfinished packet, if any */
-    uint32_t rx_size; /* its size, as far as its header said; 0: not known */
-    struct sendq tx;
-    struct timer timer;
-    int64_t received_ns;    /* the last packet; before CONNECT: when it was opened */
-    int64_t rx_begun_ns;    /* the unfinished packet; meaningless if there is none */
-    int64_t tx_progress_ns; /* the socket took bytes; meaningless if none wait */
-
     uint16_t alias_in_max, alias_out_max;
+    uint32_t max_packet_size; /* the Client's; UINT32_MAX: no limit */
+
+    struct worker *worker;
+    struct stream *stream;
+    struct client *client; /* once OPEN */
+    struct unfinished *rx; /* NULL: what was received is done with, and nothing is expected */
+    struct sendq tx;
+    struct list dirty_link;
+    int64_t received_ns;                /* the last packet; before CONNECT: when it was opened */
+    int64_t tx_progress_ns;             /* the socket took bytes; meaningless if none wait */
     struct connection_aliases *aliases; /* NULL until one is used */
-    struct bytes placed_id; /* owned; the Client Identifier of a handoff, until CONNECT is done */
+    struct timer timer;
+    struct list link; /* in the worker's connections, or those paused, or those closed */
 };
 
 /* A connection on its way to the worker that has its Session: the bytes read so far begin with its
@@ -118,6 +119,9 @@ bool connection_is_flooded(const struct connection *c);   /* QoS 0 is dropped */
 
 /* Sends what waits, as far as the socket takes it. */
 void connection_flush(struct connection *c);
+/* The same for several, off the dirty list already, at most FLUSH_MANY_MAX. */
+enum { FLUSH_MANY_MAX = 128 };
+void connection_flush_many(struct worker *w, struct connection *const *these, int count);
 void connection_flush_now(struct connection *c);  /* in the middle of a turn; never closes */
 void connection_flush_last(struct connection *c); /* one try, before the end */
 void connection_watch(struct connection *c, unsigned interest);

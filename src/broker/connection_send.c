@@ -9,12 +9,14 @@
 #include <errno.h>
 
 enum {
-    CONGESTED_SIZE = 64 * 1024, /* then the session's queue keeps the rest */
-    FLOODED_SIZE = 1024 * 1024, /* then QoS 0 is dropped */
-    FLUSH_AT_SIZE = 64 * 1024,  /* then the turn's end is not waited for */
-    REFER_FROM_SIZE = 4 * 1024, /* payloads from this size are not copied */
+    CONGESTED_SIZE = 64 * 1024,  /* then the session's queue keeps the rest */
+    FLOODED_SIZE = 1024 * 1024,  /* then QoS 0 is dropped */
+    FLUSH_AT_SIZE = 64 * 1024,   /* then the turn's end is not waited for */
+    REFER_FROM_SIZE = 4 * 1024,  /* payloads from this size are not copied */
+    AS_IT_CAME_FROM_SIZE = 1024, /* nor packets from this size, if we would write the same bytes */
     PARTS_MAX = 64,
     SHARED_FROM_COPIES = 2, /* the third connection that gets the same packet shares it */
+    FLUSH_PARTS = 4, /* of each, when many are flushed at once */
 };
 
 bool connection_is_congested(const struct connection *c)
@@ -64,7 +66,7 @@ static void sent(struct connection *c, enum packet_type type, size_t before)
     metric_bump(&w->metrics.sent[type], 1);
     if (before == 0)
         c->tx_progress_ns = worker_live_ns(w);
-    if (c->tx.size > FLUSH_AT_SIZE && c->watched == NET_READ)
+    if (c->tx.size > FLUSH_AT_SIZE && (c->watched & NET_WRITE) == 0)
         connection_flush_now(c);
 }
 
@@ -381,6 +383,23 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
 
 /* ------------------------------------------------------------------------------------ flush --- */
 
+/* The socket took some of what it was offered.  False: not all of it. */
+static bool took(struct connection *c, size_t offered, size_t sent_now)
+{
+    metrics_add(&c->worker->metrics, METRIC_bytes_sent, (int64_t)sent_now);
+    c->tx_progress_ns = worker_live_ns(c->worker);
+    sendq_sent(&c->tx, &c->worker->chunks, sent_now);
+    return sent_now == offered;
+}
+
+static size_t size_of_parts(const struct iovec *parts, int count)
+{
+    size_t size = 0;
+    for (int i = 0; i < count; i++)
+        size += parts[i].iov_len;
+    return size;
+}
+
 /* Sends until the socket takes no more.  0, or what the socket said. */
 static ssize_t send_all(struct connection *c)
 {
@@ -390,13 +409,7 @@ static ssize_t send_all(struct connection *c)
         ssize_t sent_now = c->stream->ops->send(c->stream, parts, count);
         if (sent_now < 0)
             return sent_now == -EAGAIN ? 0 : sent_now;
-        metrics_add(&c->worker->metrics, METRIC_bytes_sent, sent_now);
-        c->tx_progress_ns = worker_live_ns(c->worker);
-        size_t offered = 0;
-        for (int i = 0; i < count; i++)
-            offered += parts[i].iov_len;
-        sendq_sent(&c->tx, &c->worker->chunks, (size_t)sent_now);
-        if ((size_t)sent_now < offered)
+        if (!took(c, size_of_parts(parts, count), (size_t)sent_now))
             return 0;
     }
     return 0;
@@ -418,13 +431,11 @@ void connection_flush_last(struct connection *c)
         (void)send_all(c); /* whoever does not take it now will not get it */
 }
 
-void connection_flush(struct connection *c)
+/* What follows from a flush: it broke, or it waits for room, or there is room for more. */
+static void after_flush(struct connection *c, bool was_congested)
 {
-    list_remove(&c->dirty_link);
     if (c->state == CONNECTION_CLOSED)
         return;
-    bool was_congested = connection_is_congested(c);
-    connection_flush_now(c);
     if (c->is_broken) {
         connection_close(c, false, "connection error");
         return;
@@ -440,4 +451,55 @@ void connection_flush(struct connection *c)
         session_pump(c->client->session, c->worker->now_ns);
         client_after_session(c->client);
     }
+}
+
+void connection_flush(struct connection *c)
+{
+    list_remove(&c->dirty_link);
+    if (c->state == CONNECTION_CLOSED)
+        return;
+    bool was_congested = connection_is_congested(c);
+    connection_flush_now(c);
+    after_flush(c, was_congested);
+}
+
+/* ------------------------------------------------------------------------------- flush many --- */
+
+static struct net_send offer(const struct connection *c, struct iovec *parts)
+{
+    struct net_send send = { .stream = c->stream, .parts = parts };
+    if (c->state != CONNECTION_CLOSED && !c->is_broken)
+        send.count = sendq_parts(&c->tx, parts, FLUSH_PARTS);
+    return send;
+}
+
+static void on_sent(struct connection *c, const struct net_send *send)
+{
+    if (send->count == 0 || send->result == -EAGAIN)
+        return;
+    if (send->result < 0)
+        c->is_broken = true;
+    else if (took(c, size_of_parts(send->parts, send->count), (size_t)send->result) &&
+             c->tx.size > 0 && send_all(c) < 0) /* more parts than were offered */
+        c->is_broken = true;
+}
+
+/* Every send is over before the first consequence is drawn: a consequence may write to any of them.
+ */
+void connection_flush_many(struct worker *w, struct connection *const *these, int count)
+{
+    struct net_send sends[FLUSH_MANY_MAX] UNINITIALIZED;
+    struct iovec parts[FLUSH_MANY_MAX][FLUSH_PARTS] UNINITIALIZED;
+    bool were_congested[FLUSH_MANY_MAX] UNINITIALIZED;
+    assert(count <= FLUSH_MANY_MAX);
+    post_letters(w); /* messages before what acknowledges them */
+    for (int i = 0; i < count; i++) {
+        were_congested[i] = connection_is_congested(these[i]);
+        sends[i] = offer(these[i], parts[i]);
+    }
+    w->env->network->send_many(w->poller, sends, count);
+    for (int i = 0; i < count; i++)
+        on_sent(these[i], &sends[i]);
+    for (int i = 0; i < count; i++)
+        after_flush(these[i], were_congested[i]);
 }

@@ -290,6 +290,11 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
     return count;
 }
 
+static void send_many(struct poller *p, struct net_send *sends, int count)
+{
+    net_send_each(sends, count);
+}
+
 static void poller_wake(struct poller *p)
 {
     p->is_woken = true;
@@ -405,7 +410,7 @@ struct fuzz_world *fuzz_world_create_large(uint64_t seed, struct fuzz_room room)
         .random = { fill },
         .files = { no_file, no_file },
         .network = { poller_create, poller_destroy, poller_wait, poller_wake, watch, unwatch,
-                     network_listen },
+                     network_listen, send_many },
         .log = { LOG_TYPE_ALL, drop_line },
         .now_ns = START_NS,
         .random_state = seed,

@@ -445,11 +445,25 @@ static void ease_back_pressure(struct worker *w)
 
 /* --------------------------------------------------------------------------------- the turn --- */
 
+/* Takes the first ones off the list. */
+static int take_dirty(struct worker *w, struct connection **out, int max)
+{
+    int count = 0;
+    for (struct list *l; count < max && (l = list_pop_front(&w->dirty)) != NULL;)
+        out[count++] = container_of(l, struct connection, dirty_link);
+    return count;
+}
+
 /* Those that become dirty meanwhile are at the end, and come next turn if not now. */
 static void flush_dirty(struct worker *w)
 {
-    for (int i = 0; i < FLUSHES_PER_TURN && !list_is_empty(&w->dirty); i++)
-        connection_flush(container_of(w->dirty.next, struct connection, dirty_link));
+    struct connection *these[FLUSH_MANY_MAX] UNINITIALIZED;
+    for (int done = 0, count; done < FLUSHES_PER_TURN; done += count) {
+        count = take_dirty(w, these, FLUSH_MANY_MAX);
+        if (count == 0)
+            return;
+        connection_flush_many(w, these, count);
+    }
 }
 
 /* Chunks that a burst has left behind go back, unless another one needs them soon. */

@@ -341,6 +341,103 @@ static void test_both_families(void **state)
     close_all(out, count);
 }
 
+/* ---------------------------------------------------------------------------- many sends ------ */
+
+enum { MANY = 200, ROW_BROKEN = 3, ROW_EMPTY = 4, ROW_FULL = 5, ROW_TWO_PARTS = 6 };
+
+static void accept_many(struct stream *listener, int port, struct stream **streams, int *peers)
+{
+    for (int i = 0; i < MANY; i++) {
+        peers[i] = dial(port);
+        assert_int_equal(listener->ops->accept(listener, &streams[i]), 0);
+    }
+}
+
+/* Until it takes no more. */
+static void fill(struct stream *s)
+{
+    static const char zeros[65536];
+    struct iovec part = { (void *)zeros, sizeof zeros };
+    ssize_t sent;
+    while ((sent = s->ops->send(s, &part, 1)) > 0)
+        ;
+    assert_int_equal(sent, -EAGAIN);
+}
+
+/* Every stream gets its own answer: all of it, none, too full, gone. */
+static void check_send_many(const struct network *network, int count)
+{
+    struct stream *streams[MANY], *listener;
+    struct net_send sends[MANY];
+    int peers[MANY], port = free_port();
+    char got[16];
+    struct poller *poller = network->poller_create(network);
+    listener = listen_on(port);
+    accept_many(listener, port, streams, peers);
+    shutdown(peers[ROW_BROKEN], SHUT_RDWR);
+    close(peers[ROW_BROKEN]);
+    (void)send_text(streams[ROW_BROKEN], "x"); /* answered by a reset */
+    fill(streams[ROW_FULL]);
+    struct iovec parts[2] = { { (void *)"hello ", 6 }, { (void *)"world", 5 } };
+    for (int i = 0; i < count; i++)
+        sends[i] = (struct net_send){ streams[i], parts, i == ROW_TWO_PARTS ? 2 : 1, -1 };
+    sends[ROW_EMPTY].count = 0;
+
+    network->send_many(poller, sends, count);
+    for (int i = 0; i < count; i++) {
+        ssize_t expected = i == ROW_BROKEN      ? -EPIPE
+                           : i == ROW_EMPTY     ? -1 /* as it was */
+                           : i == ROW_FULL      ? -EAGAIN
+                           : i == ROW_TWO_PARTS ? 11
+                                                : 6;
+        if (i == ROW_BROKEN && sends[i].result == -ECONNRESET)
+            expected = -ECONNRESET;
+        assert_int_equal(sends[i].result, expected);
+        if (expected > 0)
+            assert_int_equal(recv(peers[i], got, sizeof got, 0), expected);
+    }
+    for (int i = 0; i < MANY; i++) {
+        streams[i]->ops->close(streams[i]);
+        if (i != ROW_BROKEN)
+            close(peers[i]);
+    }
+    listener->ops->close(listener);
+    network->poller_destroy(poller);
+}
+
+static void test_send_many(void **state)
+{
+    static const int counts[] = { 7, 8, 128, MANY }; /* around the limits of the ring */
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        check_send_many(&network_real, counts[i]);
+        check_send_many(&network_epoll, counts[i]);
+    }
+}
+
+/* A message that fits in part: how much is told. */
+static void test_short_send_of_many(void **state)
+{
+    static char zeros[16 * 1024 * 1024];
+    struct iovec part = { zeros, sizeof zeros };
+    struct stream *streams[MANY], *listener;
+    struct net_send sends[8];
+    int peers[MANY], port = free_port();
+    struct poller *poller = net->poller_create(net);
+    listener = listen_on(port);
+    accept_many(listener, port, streams, peers);
+    for (int i = 0; i < 8; i++)
+        sends[i] = (struct net_send){ streams[i], &part, 1, -1 };
+    net->send_many(poller, sends, 8);
+    for (int i = 0; i < 8; i++)
+        assert_in_range(sends[i].result, 1, sizeof zeros - 1);
+    for (int i = 0; i < MANY; i++) {
+        streams[i]->ops->close(streams[i]);
+        close(peers[i]);
+    }
+    listener->ops->close(listener);
+    net->poller_destroy(poller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +454,8 @@ int main(void)
         cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_listen_fails),
         cmocka_unit_test(test_both_families),
+        cmocka_unit_test(test_send_many),
+        cmocka_unit_test(test_short_send_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -569,6 +569,11 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
     return (int)wanted;
 }
 
+static void send_many(struct poller *p, struct net_send *sends, int count)
+{
+    net_send_each(sends, count);
+}
+
 static void poller_wake(struct poller *p)
 {
     p->is_woken = true;
@@ -599,7 +604,7 @@ void net_init(struct net *n, struct world *world, uint64_t seed)
 {
     *n = (struct net){
         .network = { poller_create, poller_destroy, poller_wait, poller_wake, watch, unwatch,
-                     listen_door },
+                     listen_door, send_many },
         .world = world,
         .dice = { seed },
     };
