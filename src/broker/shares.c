@@ -170,8 +170,32 @@ static void pump(struct worker *w, struct share_home *h)
     tell_fullness(w, h);
 }
 
+/* QoS 0, and nothing of the group's waits: it goes on as if the member alone had subscribed.  The
+ * group remembers nothing of it.  False: it has to wait. */
+static bool pass_on(struct worker *w, const struct share_home *h, struct publication *p)
+{
+    struct share_handover to;
+    uint64_t in_letter = 0;
+    if (!share_group_pass(h->group, p->message, p->publisher_hash, w->now_ns, &to))
+        return false;
+    struct subscriber who = { to.handle, to.options & ~(uint32_t)SUBSCRIBER_QOS, to.id };
+    if (handle_worker(to.handle) != w->index) {
+        if (post_message(w, p, who, NULL, &in_letter) != 0)
+            drop_in_group(w, DROP_NO_MEMORY, 1);
+        return true;
+    }
+    struct client *c = worker_find_client(w, to.handle);
+    if (c != NULL)
+        client_deliver(c, p, who.options, who.id, NULL, false);
+    else
+        drop_in_group(w, DROP_OFFLINE, 1);
+    return true;
+}
+
 static void push(struct worker *w, struct share_home *h, struct publication *p)
 {
+    if (pass_on(w, h, p))
+        return;
     struct message *kept = publication_keep(p);
     if (kept == NULL) {
         drop_in_group(w, DROP_NO_MEMORY, 1);
@@ -328,8 +352,8 @@ void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t t
 static bool is_member(const struct client *c, uint64_t group)
 {
     size_t cursor = 0;
-    for (const struct client_subscription *s; (s = map_next(&c->subscriptions, &cursor)) != NULL;)
-        if (s->share != NULL && router_share_handle(s->share) == group)
+    for (const struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;)
+        if (s->is_shared && router_share_handle(s->share) == group)
             return true;
     return false;
 }

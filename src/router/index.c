@@ -2,70 +2,54 @@
  *
  *     exact   { "fleet/07/dev1/temp", "fleet/07/dev2/temp", ... }
  *
- *     wild    root --- "fleet" --- '+' --- "dev1" --- "chan"      fleet/+/dev1/chan
- *                         |
- *                         '------ "07" --- "dev2" --- many        fleet/07/dev2/#
+ *     root --- "fleet" --- '+' ------ "fleet/+/dev1" --- "chan" --> [ fleet/+/dev1/chan ]
+ *                 |                                '------ '#' ---> [ fleet/+/dev1/# ]
+ *                 '-------------------------------------- "07" ---> [ fleet/07/dev2/# ]
  *
- * A match looks up the whole topic once, then walks the trie along the topic's levels.  In every
- * node there are three ways on: the child named as the level, the child '+', and the list `many` of
- * filters that end in '#' here.  Only '+' forks the way, and the fork waits on a stack while the
- * named child is followed to the end:
+ * A leaf [ ] is a filter with its whole text and its subscribers, alike in both.  The trie has only
+ * the branches that it takes to tell leaves apart: every one but the root has two members at least.
+ * The levels between a branch and what is below it are compared on arrival.  So most filters cost a
+ * leaf and a slot, and finding one of very many touches two places in memory that are not in the
+ * cache.
  *
- *     depth      0        1        2        3           pending forks, deepest on top
- *     topic    fleet / 07     / dev2   / chan
- *                        '+'                            at most one per depth: the fork of a depth
- *                                 '+'                   is taken before another node one level
- *                                          '+'          higher is looked at
- *
- * so TOPIC_LEVELS_MAX places are enough and nothing recurses.
- *
- * A node is there for its subscribers or for nodes below it; when it has neither it is unlinked and
- * retired.  New nodes are built out of sight, the new subscriber already in, and then linked with
- * one store: a filter appears whole, and a failed allocation leaves no trace.
+ * Leaves and branches never change their text and never move.  Each has all its levels from the
+ * first, and the path of a branch is the beginning of every text below it, so a reader goes on
+ * comparing where it has come to, whatever branches came to be or went above.  When a filter comes
+ * that shares some more levels with a member, a branch for these is built out of sight, both in it,
+ * and one store puts it where the member was; when only one member is left, it takes the place of
+ * the branch.
  *
  * Rejected: one trie for everything (four times slower when cold), numbers for level names (one
- * more dependent access per level), a cache of topics (any SUBSCRIBE empties it). */
+ * more dependent access per level), a cache of topics (any SUBSCRIBE empties it), a flat set of
+ * filters that is asked for every combination of wildcards in use (who subscribes to a thousand
+ * different ones makes every message pay for them). */
 #include "router/index.h"
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "base/uninitialized.h"
-#include "mqtt/topic.h"
 
 #include <assert.h>
 #include <errno.h>
-
-struct exact_node {
-    struct subscriber_list list; /* its `retired` is the node's */
-    struct key topic;
-};
-
-struct wild_node {
-    struct subscriber_list list; /* filters that end here; its `retired` is the node's */
-    struct key_set children;     /* by level name */
-    _Atomic(struct wild_node *) plus;
-    _Atomic(struct subscriber_list *) many; /* filters that go on with '#'; a block of its own */
-    struct wild_node *parent;               /* writer; NULL in the root */
-    struct key level;
-};
 
 static bool level_is(struct bytes level, char wildcard)
 {
     return level.size == 1 && level.data[0] == wildcard;
 }
 
-static uint64_t index_hash(const struct index *ix, struct bytes text)
+static uintptr_t load(const _Atomic uintptr_t *place) /* writer */
 {
-    return hash_bytes(ix->seed, text);
+    return atomic_load_explicit(place, memory_order_relaxed);
 }
 
-/* ----------------------------------------------------------------------------------- nodes ---- */
+/* ---------------------------------------------------------------------- leaves and branches ----
+ */
 
 /* An object of `size` that ends in a key at `offset`, zero but for the key. */
 static void *node_alloc(size_t size, size_t offset, struct bytes text)
 {
     assert(text.size <= UINT16_MAX);
-    size_t needed = offset + sizeof(struct key) + text.size;
+    size_t needed = offset + offsetof(struct key, text) + text.size;
     void *node = memory_alloc_zero(needed > size ? needed : size);
     if (node == NULL)
         return NULL;
@@ -76,455 +60,376 @@ static void *node_alloc(size_t size, size_t offset, struct bytes text)
     return node;
 }
 
-static struct exact_node *exact_of(struct key *k)
+/* With its first subscriber. */
+static struct leaf *leaf_create(struct index *ix, struct bytes filter, struct subscriber who,
+                                uint32_t *list_index)
 {
-    return k == NULL ? NULL : container_of(k, struct exact_node, topic);
+    struct leaf *leaf = node_alloc(sizeof(*leaf), offsetof(struct leaf, filter), filter);
+    if (leaf == NULL)
+        return NULL;
+    int result = subscriber_list_add(&leaf->list, ix->grace, who, list_index);
+    assert(result == 0);
+    return leaf;
 }
 
-static struct wild_node *wild_of(struct key *k)
+static void leaf_destroy(struct retired *r)
 {
-    return k == NULL ? NULL : container_of(k, struct wild_node, level);
+    memory_free(container_of(r, struct leaf, list.retired));
 }
 
-static struct exact_node *exact_create(struct bytes topic)
+static struct branch *branch_create(struct bytes path)
 {
-    return node_alloc(sizeof(struct exact_node), offsetof(struct exact_node, topic), topic);
+    struct branch *b = node_alloc(sizeof(struct branch), offsetof(struct branch, path), path);
+    if (b != NULL)
+        b->end = (uint32_t)path.size + 1;
+    return b;
 }
 
-static struct wild_node *wild_create(struct bytes level)
+static void branch_destroy(struct retired *r)
 {
-    return node_alloc(sizeof(struct wild_node), offsetof(struct wild_node, level), level);
+    memory_free(container_of(r, struct branch, retired));
 }
 
-static void exact_destroy(struct retired *r)
+static uintptr_t branch_member(struct branch *b)
 {
-    memory_free(container_of(r, struct exact_node, list.retired));
+    return (uintptr_t)b | BRANCH_MARK;
 }
 
-static void wild_destroy(struct retired *r)
+/* Walks all that goes on from here: start with *cursor = 0; 0 at the end. */
+static uintptr_t branch_next(const struct branch *b, size_t *cursor)
 {
-    memory_free(container_of(r, struct wild_node, list.retired));
-}
-
-static void many_destroy(struct retired *r)
-{
-    memory_free(container_of(r, struct subscriber_list, retired));
-}
-
-static struct wild_node *plus_of(const struct wild_node *n) /* writer */
-{
-    return atomic_load_explicit(&n->plus, memory_order_relaxed);
-}
-
-static struct subscriber_list *many_of(const struct wild_node *n) /* writer */
-{
-    return atomic_load_explicit(&n->many, memory_order_relaxed);
+    const _Atomic uintptr_t *const others[] = { &b->plus, &b->many, &b->here };
+    enum { OTHERS = sizeof others / sizeof others[0] };
+    while (*cursor < OTHERS) {
+        uintptr_t member = load(others[(*cursor)++]);
+        if (member != 0)
+            return member;
+    }
+    size_t child = *cursor - OTHERS;
+    uintptr_t member = key_set_next(&b->children, &child);
+    *cursor = child + OTHERS;
+    return member;
 }
 
 int index_init(struct index *ix, struct grace *g, uint64_t seed)
 {
-    *ix =
-        (struct index){ .grace = g, .seed = seed, .wild = wild_create((struct bytes){ NULL, 0 }) };
-    return ix->wild != NULL ? 0 : -ENOMEM;
+    *ix = (struct index){ .grace = g, .seed = seed, .root = branch_create(BYTES("")) };
+    if (ix->root == NULL)
+        return -ENOMEM;
+    ix->root->end = 0;
+    return 0;
 }
 
 void index_fini(struct index *ix)
 {
-    if (ix->wild != NULL) { /* no subscriber left, hence no node */
-        assert(key_set_is_empty(&ix->exact) && key_set_is_empty(&ix->wild->children));
-        assert(plus_of(ix->wild) == NULL && many_of(ix->wild) == NULL);
+    size_t cursor = 0;
+    if (ix->root != NULL) /* no subscriber left, hence nothing else */
+        assert(key_set_is_empty(&ix->exact) && branch_next(ix->root, &cursor) == 0);
+    memory_free(ix->root);
+    ix->root = NULL;
+}
+
+/* ------------------------------------------------------------------------------ exact ones ---- */
+
+struct filter_hash {
+    struct key_hash hash;
+    uint64_t seed;
+};
+
+static uint64_t hash_of_filter(const struct key_hash *h, uintptr_t member)
+{
+    const struct filter_hash *f = container_of(h, struct filter_hash, hash);
+    return hash_bytes(f->seed, key_bytes(&member_leaf(member)->filter));
+}
+
+static struct leaf *exact_find(const struct index *ix, uint64_t hash, struct bytes filter)
+{
+    struct key_view v = key_set_view(&ix->exact);
+    uint64_t cursor = 0;
+    for (uintptr_t m; (m = key_view_next(v, hash, &cursor)) != 0;)
+        if (bytes_equal(key_bytes(&member_leaf(m)->filter), filter))
+            return member_leaf(m);
+    return NULL;
+}
+
+static int exact_add(struct index *ix, struct bytes filter, struct subscriber who,
+                     uint32_t *list_index, struct leaf **out)
+{
+    const struct filter_hash h = { { hash_of_filter }, ix->seed };
+    uint64_t hash = hash_bytes(ix->seed, filter);
+    *out = exact_find(ix, hash, filter);
+    if (*out != NULL)
+        return subscriber_list_add(&(*out)->list, ix->grace, who, list_index);
+
+    struct leaf *leaf = leaf_create(ix, filter, who, list_index);
+    if (leaf == NULL)
+        return -ENOMEM;
+    int result = key_set_add(&ix->exact, ix->grace, &h.hash, hash, (uintptr_t)leaf);
+    if (result != 0) {
+        memory_free(leaf);
+        return result;
     }
-    memory_free(ix->wild);
-    ix->wild = NULL;
+    *out = leaf;
+    return 0;
 }
 
-struct subscriber_list *index_list(struct index_spot spot)
+static void exact_remove(struct index *ix, struct leaf *leaf)
 {
-    if (spot.kind == INDEX_EXACT)
-        return &((struct exact_node *)spot.node)->list;
-    if (spot.kind == INDEX_WILD)
-        return &((struct wild_node *)spot.node)->list;
-    assert(spot.kind == INDEX_WILD_MANY);
-    return many_of(spot.node);
+    const struct filter_hash h = { { hash_of_filter }, ix->seed };
+    uint64_t hash = hash_bytes(ix->seed, key_bytes(&leaf->filter));
+    key_set_remove(&ix->exact, ix->grace, &h.hash, hash, (uintptr_t)leaf);
 }
 
-struct bytes index_exact_filter(struct index_spot spot)
+/* ----------------------------------------------------------------------------------- steps ---- */
+
+static struct bytes member_text(uintptr_t member)
 {
-    assert(spot.kind == INDEX_EXACT);
-    return key_bytes(&((struct exact_node *)spot.node)->topic);
+    const struct branch *b = member_branch(member);
+    return b != NULL ? key_bytes(&b->path) : key_bytes(&member_leaf(member)->filter);
+}
+
+/* How a text goes on from a branch. */
+struct step {
+    enum { STEP_CHILD, STEP_PLUS, STEP_MANY, STEP_HERE } kind;
+    struct bytes level; /* STEP_CHILD */
+    uint64_t hash;      /* the same */
+};
+
+static struct bytes level_from(struct bytes text, size_t start)
+{
+    struct bytes rest = bytes_after(text, start);
+    return bytes_of(rest.data, level_size(rest));
+}
+
+static struct step step_from(const struct index *ix, const struct branch *b, struct bytes text)
+{
+    if (b->end > text.size)
+        return (struct step){ .kind = STEP_HERE };
+    struct bytes level = level_from(text, b->end);
+    if (level_is(level, '#'))
+        return (struct step){ .kind = STEP_MANY };
+    if (level_is(level, '+'))
+        return (struct step){ .kind = STEP_PLUS };
+    return (struct step){ STEP_CHILD, level, hash_bytes(ix->seed, level) };
+}
+
+struct level_hash {
+    struct key_hash hash;
+    uint64_t seed;
+    size_t start; /* of the level, in the members' texts */
+};
+
+static uint64_t hash_of_level(const struct key_hash *h, uintptr_t member)
+{
+    const struct level_hash *l = container_of(h, struct level_hash, hash);
+    return hash_bytes(l->seed, level_from(member_text(member), l->start));
+}
+
+static uintptr_t child_find(const struct branch *b, const struct step *s)
+{
+    struct key_view v = key_set_view(&b->children);
+    uint64_t cursor = 0;
+    for (uintptr_t m; (m = key_view_next(v, s->hash, &cursor)) != 0;)
+        if (bytes_equal(level_from(member_text(m), b->end), s->level))
+            return m;
+    return 0;
+}
+
+static _Atomic uintptr_t *step_place(struct branch *b, const struct step *s)
+{
+    return s->kind == STEP_PLUS ? &b->plus : s->kind == STEP_MANY ? &b->many : &b->here;
+}
+
+/* Where the step leads; 0: nowhere. */
+static uintptr_t step_take(struct branch *b, const struct step *s)
+{
+    return s->kind == STEP_CHILD ? child_find(b, s) : load(step_place(b, s));
+}
+
+/* Lets the step, which led to `old`, lead to `member`; 0 is nowhere.  -ENOMEM: nothing changed;
+ * only when a second child or a later one is added. */
+static int step_change(struct index *ix, struct branch *b, const struct step *s, uintptr_t old,
+                       uintptr_t member)
+{
+    const struct level_hash h = { { hash_of_level }, ix->seed, b->end };
+    if (s->kind != STEP_CHILD)
+        atomic_store_explicit(step_place(b, s), member, memory_order_release);
+    else if (old == 0)
+        return key_set_add(&b->children, ix->grace, &h.hash, s->hash, member);
+    else if (member == 0)
+        key_set_remove(&b->children, ix->grace, &h.hash, s->hash, old);
+    else
+        key_set_replace(&b->children, s->hash, old, member);
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------- add ---- */
 
-/* The first subscriber of a list that no reader sees yet. */
-static void list_start(struct index *ix, struct subscriber_list *l, struct subscriber who,
-                       uint32_t *list_index)
+/* The levels at the start of both texts that are the same, without the '/' after them. */
+static struct bytes common_levels(struct bytes a, struct bytes b)
 {
-    int result = subscriber_list_add(l, ix->grace, who, list_index);
-    assert(result == 0);
+    size_t end = equal_count(a.data, b.data, a.size < b.size ? a.size : b.size);
+    bool a_ends = end == a.size || a.data[end] == '/';
+    bool b_ends = end == b.size || b.data[end] == '/';
+    if (!a_ends || !b_ends) /* in the middle of a level */
+        while (end > 0 && a.data[--end] != '/') {
+        }
+    return bytes_of(a.data, end);
 }
 
-static int exact_add(struct index *ix, struct bytes filter, struct subscriber who,
-                     uint32_t *list_index, struct index_spot *spot)
+static int put(struct index *ix, struct branch *b, uintptr_t member)
 {
-    struct exact_node *n = exact_of(key_set_find(&ix->exact, index_hash(ix, filter), filter));
-    if (n != NULL) {
-        *spot = (struct index_spot){ n, INDEX_EXACT };
-        return subscriber_list_add(&n->list, ix->grace, who, list_index);
-    }
+    struct step s = step_from(ix, b, member_text(member));
+    return step_change(ix, b, &s, 0, member);
+}
 
-    n = exact_create(filter);
-    if (n == NULL)
+/* A branch for what a member and a new leaf share takes the member's place below b. */
+static int fork_member(struct index *ix, struct branch *b, const struct step *s, uintptr_t member,
+                       struct bytes path, struct leaf *leaf)
+{
+    struct branch *fork = branch_create(path);
+    if (fork == NULL)
         return -ENOMEM;
-    list_start(ix, &n->list, who, list_index);
-    int result = key_set_add(&ix->exact, ix->grace, ix->seed, &n->topic);
+    int result = put(ix, fork, member);
+    assert(result == 0);
+    result = put(ix, fork, (uintptr_t)leaf);
     if (result != 0) {
-        memory_free(n);
+        memory_free(fork);
         return result;
     }
-    *spot = (struct index_spot){ n, INDEX_EXACT };
-    return 0;
-}
-
-static struct wild_node *wild_child(const struct index *ix, const struct wild_node *n,
-                                    struct bytes level)
-{
-    if (level_is(level, '+'))
-        return plus_of(n);
-    return wild_of(key_set_find(&n->children, index_hash(ix, level), level));
-}
-
-/* Publishes n below parent. */
-static int wild_link(struct index *ix, struct wild_node *parent, struct wild_node *n)
-{
-    n->parent = parent;
-    if (!level_is(key_bytes(&n->level), '+'))
-        return key_set_add(&parent->children, ix->grace, ix->seed, &n->level);
-    assert(plus_of(parent) == NULL);
-    atomic_store_explicit(&parent->plus, n, memory_order_release);
-    return 0;
-}
-
-static int many_add(struct index *ix, struct wild_node *n, struct subscriber who,
-                    uint32_t *list_index)
-{
-    struct subscriber_list *many = many_of(n);
-    if (many != NULL)
-        return subscriber_list_add(many, ix->grace, who, list_index);
-    many = memory_alloc_zero(sizeof(*many));
-    if (many == NULL)
-        return -ENOMEM;
-    list_start(ix, many, who, list_index);
-    atomic_store_explicit(&n->many, many, memory_order_release);
-    return 0;
-}
-
-/* A chain that no reader has seen: every node has one child at most, and only the last one may
- * have a list. */
-static void chain_destroy(struct wild_node *top)
-{
-    while (top != NULL) {
-        size_t cursor = 0;
-        struct wild_node *next = plus_of(top);
-        if (next == NULL)
-            next = wild_of(key_set_next(&top->children, &cursor));
-        memory_free(many_of(top));
-        memory_free(top);
-        top = next;
-    }
-}
-
-/* Nodes for `level` and all levels in rest, the subscriber at the end.  NULL: no memory. */
-static struct wild_node *chain_create(struct index *ix, struct bytes level, struct bytes rest,
-                                      struct subscriber who, uint32_t *list_index,
-                                      struct index_spot *spot)
-{
-    struct wild_node *top = NULL, *last = NULL;
-    do {
-        if (level_is(level, '#')) {
-            if (many_add(ix, last, who, list_index) != 0)
-                goto undo;
-            *spot = (struct index_spot){ last, INDEX_WILD_MANY };
-            return top;
-        }
-        struct wild_node *n = wild_create(level);
-        if (n == NULL)
-            goto undo;
-        if (top == NULL) {
-            top = n;
-        } else {
-            int result = wild_link(ix, last, n); /* an only child needs no table */
-            assert(result == 0);
-        }
-        last = n;
-    } while (topic_next_level(&rest, &level));
-
-    list_start(ix, &last->list, who, list_index);
-    *spot = (struct index_spot){ last, INDEX_WILD };
-    return top;
-
-undo:
-    chain_destroy(top);
-    return NULL;
+    return step_change(ix, b, s, member, branch_member(fork));
 }
 
 static int wild_add(struct index *ix, struct bytes filter, struct subscriber who,
-                    uint32_t *list_index, struct index_spot *spot)
+                    uint32_t *list_index, struct leaf **out)
 {
-    struct wild_node *n = ix->wild;
-    struct bytes rest = filter, level;
-    bool more = topic_next_level(&rest, &level);
-    while (more && !level_is(level, '#')) {
-        struct wild_node *child = wild_child(ix, n, level);
-        if (child == NULL)
+    struct branch *b = ix->root;
+    struct bytes common = BYTES("");
+    struct step s;
+    uintptr_t member;
+    for (;;) {
+        s = step_from(ix, b, filter);
+        member = step_take(b, &s);
+        if (member == 0)
             break;
-        n = child;
-        more = topic_next_level(&rest, &level);
+        common = common_levels(filter, member_text(member));
+        struct branch *next = member_branch(member);
+        if (next == NULL || common.size < next->path.size)
+            break;
+        b = next;
     }
 
-    if (!more) {
-        *spot = (struct index_spot){ n, INDEX_WILD };
-        return subscriber_list_add(&n->list, ix->grace, who, list_index);
+    bool is_known = member != 0 && bytes_equal(member_text(member), filter);
+    if (is_known) { /* not a branch: one whose path is the filter has been entered */
+        *out = member_leaf(member);
+        return subscriber_list_add(&(*out)->list, ix->grace, who, list_index);
     }
-    if (level_is(level, '#')) {
-        *spot = (struct index_spot){ n, INDEX_WILD_MANY };
-        return many_add(ix, n, who, list_index);
-    }
-    struct wild_node *chain = chain_create(ix, level, rest, who, list_index, spot);
-    if (chain == NULL)
+    struct leaf *leaf = leaf_create(ix, filter, who, list_index);
+    if (leaf == NULL)
         return -ENOMEM;
-    int result = wild_link(ix, n, chain);
-    if (result != 0)
-        chain_destroy(chain);
-    return result;
+    int result = member == 0 ? step_change(ix, b, &s, 0, (uintptr_t)leaf)
+                             : fork_member(ix, b, &s, member, common, leaf);
+    if (result != 0) {
+        memory_free(leaf);
+        return result;
+    }
+    *out = leaf;
+    return 0;
 }
 
 int index_add(struct index *ix, struct bytes filter, struct subscriber who, uint32_t *list_index,
-              struct index_spot *spot)
+              struct leaf **leaf)
 {
     if (topic_filter_has_wildcard(filter))
-        return wild_add(ix, filter, who, list_index, spot);
-    return exact_add(ix, filter, who, list_index, spot);
+        return wild_add(ix, filter, who, list_index, leaf);
+    return exact_add(ix, filter, who, list_index, leaf);
 }
 
 /* ---------------------------------------------------------------------------------- remove ---- */
 
-static bool wild_is_needed(const struct wild_node *n)
+/* Has it one member or none?  *only is that one, or 0. */
+static bool branch_is_spare(const struct branch *b, uintptr_t *only)
 {
-    return !subscriber_list_is_empty(&n->list) || !key_set_is_empty(&n->children) ||
-           plus_of(n) != NULL || many_of(n) != NULL;
+    size_t cursor = 0;
+    *only = branch_next(b, &cursor);
+    return *only == 0 || branch_next(b, &cursor) == 0;
 }
 
-static void wild_unlink(struct index *ix, struct wild_node *n)
+/* Takes the leaf out, and the branch that it has left with one member. */
+static void wild_remove(struct index *ix, struct leaf *leaf)
 {
-    if (plus_of(n->parent) == n)
-        atomic_store_explicit(&n->parent->plus, NULL, memory_order_release);
+    struct branch *b = ix->root, *above = NULL;
+    struct bytes filter = key_bytes(&leaf->filter);
+    struct step s = step_from(ix, b, filter), step_above = s;
+    for (uintptr_t member; (member = step_take(b, &s)) != (uintptr_t)leaf;) {
+        above = b;
+        step_above = s;
+        b = member_branch(member);
+        assert(b != NULL);
+        s = step_from(ix, b, filter);
+    }
+    int result = step_change(ix, b, &s, (uintptr_t)leaf, 0);
+    assert(result == 0);
+
+    uintptr_t only;
+    if (above == NULL || !branch_is_spare(b, &only))
+        return;
+    assert(only != 0); /* there were two */
+    result = step_change(ix, above, &step_above, branch_member(b), only);
+    assert(result == 0);
+    grace_retire(ix->grace, &b->retired, branch_destroy); /* as it is: readers may be there */
+}
+
+void index_remove(struct index *ix, struct leaf *leaf, uint32_t list_index)
+{
+    subscriber_list_remove(&leaf->list, ix->grace, list_index);
+    if (!subscriber_list_is_empty(&leaf->list))
+        return;
+    if (topic_filter_has_wildcard(key_bytes(&leaf->filter)))
+        wild_remove(ix, leaf);
     else
-        key_set_remove(&n->parent->children, ix->grace, ix->seed, &n->level);
-}
-
-/* Removes n and what is above it, as far as nobody needs it. */
-static void wild_prune(struct index *ix, struct wild_node *n)
-{
-    while (n->parent != NULL && !wild_is_needed(n)) {
-        struct wild_node *parent = n->parent;
-        wild_unlink(ix, n);
-        subscriber_list_fini(&n->list, ix->grace);
-        grace_retire(ix->grace, &n->list.retired, wild_destroy);
-        n = parent;
-    }
-}
-
-static void many_retire(struct index *ix, struct wild_node *n)
-{
-    struct subscriber_list *many = many_of(n);
-    atomic_store_explicit(&n->many, NULL, memory_order_release);
-    subscriber_list_fini(many, ix->grace);
-    grace_retire(ix->grace, &many->retired, many_destroy);
-}
-
-void index_remove(struct index *ix, struct index_spot spot, uint32_t list_index)
-{
-    struct subscriber_list *l = index_list(spot);
-    subscriber_list_remove(l, ix->grace, list_index);
-    if (!subscriber_list_is_empty(l))
-        return;
-
-    if (spot.kind == INDEX_EXACT) {
-        struct exact_node *n = spot.node;
-        key_set_remove(&ix->exact, ix->grace, ix->seed, &n->topic);
-        subscriber_list_fini(l, ix->grace);
-        grace_retire(ix->grace, &l->retired, exact_destroy);
-        return;
-    }
-    if (spot.kind == INDEX_WILD_MANY)
-        many_retire(ix, spot.node);
-    wild_prune(ix, spot.node);
-}
-
-/* ----------------------------------------------------------------------------------- match ---- */
-
-/* The topic's levels, taken apart and hashed as far as the trie has asked for them. */
-struct topic_levels {
-    struct bytes rest;
-    unsigned count;
-    bool hashed[TOPIC_LEVELS_MAX];
-    struct bytes text[TOPIC_LEVELS_MAX];
-    uint64_t hash[TOPIC_LEVELS_MAX];
-};
-
-/* Is there a level of this depth?  Depths are asked for in order, without a gap. */
-static bool levels_reach(struct topic_levels *t, unsigned depth)
-{
-    if (depth < t->count)
-        return true;
-    assert(depth == t->count);
-    struct bytes level;
-    if (!topic_next_level(&t->rest, &level))
-        return false;
-    assert(depth < TOPIC_LEVELS_MAX); /* a valid Topic Name has no more */
-    t->text[depth] = level;
-    t->hashed[depth] = false;
-    t->count++;
-    return true;
-}
-
-static struct wild_node *child_for(const struct index *ix, const struct wild_node *n,
-                                   struct topic_levels *t, unsigned depth)
-{
-    if (key_set_is_empty(&n->children))
-        return NULL;
-    if (!t->hashed[depth]) {
-        t->hash[depth] = index_hash(ix, t->text[depth]);
-        t->hashed[depth] = true;
-    }
-    return wild_of(key_set_find(&n->children, t->hash[depth], t->text[depth]));
-}
-
-static void wild_match(const struct index *ix, struct bytes topic, struct match_sink *sink)
-{
-    struct topic_levels levels UNINITIALIZED;
-    levels.rest = topic;
-    levels.count = 0;
-    struct {
-        const struct wild_node *node;
-        unsigned depth;
-    } pending[TOPIC_LEVELS_MAX] UNINITIALIZED;
-    unsigned pending_count = 0, depth = 0;
-    bool hidden = topic.data[0] == '$'; /* from filters that start with a wildcard [MQTT-4.7.2-1] */
-
-    for (const struct wild_node *n = ix->wild; n != NULL;) {
-        bool wildcards = depth > 0 || !hidden;
-        const struct subscriber_list *many = atomic_load_explicit(&n->many, memory_order_acquire);
-        if (many != NULL && wildcards)
-            subscriber_list_report(many, sink); /* "a/#" matches "a" too, hence before the end */
-
-        const struct wild_node *next = NULL;
-        if (levels_reach(&levels, depth)) {
-            const struct wild_node *plus = atomic_load_explicit(&n->plus, memory_order_acquire);
-            next = child_for(ix, n, &levels, depth);
-            if (plus != NULL && wildcards) {
-                assert(pending_count < TOPIC_LEVELS_MAX);
-                pending[pending_count].node = plus;
-                pending[pending_count++].depth = depth + 1;
-            }
-            depth++;
-        } else {
-            subscriber_list_report(&n->list, sink);
-        }
-        if (next == NULL && pending_count > 0) {
-            next = pending[--pending_count].node;
-            depth = pending[pending_count].depth;
-        }
-        n = next;
-    }
-}
-
-/* Is there any filter with a wildcard at all? */
-static bool wild_is_in_use(const struct index *ix)
-{
-    const struct wild_node *root = ix->wild;
-    return !key_set_is_empty(&root->children) ||
-           atomic_load_explicit(&root->plus, memory_order_relaxed) != NULL ||
-           atomic_load_explicit(&root->many, memory_order_relaxed) != NULL;
-}
-
-void index_match(const struct index *ix, struct bytes topic, struct match_sink *sink)
-{
-    if (!key_set_is_empty(&ix->exact)) {
-        const struct exact_node *n =
-            exact_of(key_set_find(&ix->exact, index_hash(ix, topic), topic));
-        if (n != NULL)
-            subscriber_list_report(&n->list, sink);
-    }
-    if (wild_is_in_use(ix))
-        wild_match(ix, topic, sink);
+        exact_remove(ix, leaf);
+    subscriber_list_fini(&leaf->list, ix->grace);
+    grace_retire(ix->grace, &leaf->list.retired, leaf_destroy);
 }
 
 /* ------------------------------------------------------------------------------------ walk ---- */
 
-/* The trie, each node before those below it. */
-struct wild_walk {
-    const struct wild_node *node; /* the root at first */
+/* The trie, each branch before what is below it. */
+struct trie_walk {
     unsigned depth;
-    size_t cursors[TOPIC_LEVELS_MAX + 1]; /* of the children, at each depth */
+    struct {
+        const struct branch *branch;
+        size_t cursor;
+    } path[TOPIC_LEVELS_MAX + 1];
 };
 
-/* Children in turn, '+' last; NULL: no more. */
-static struct wild_node *next_child(const struct wild_node *n, size_t *cursor)
+static void trie_walk_start(struct trie_walk *w, const struct index *ix)
 {
-    if (*cursor == SIZE_MAX)
-        return NULL;
-    struct wild_node *child = wild_of(key_set_next(&n->children, cursor));
-    if (child == NULL) {
-        *cursor = SIZE_MAX;
-        child = plus_of(n);
-    }
-    return child;
+    w->depth = 0;
+    w->path[0].branch = ix->root;
+    w->path[0].cursor = 0;
 }
 
-/* Goes to the next node; NULL: that was all. */
-static const struct wild_node *wild_walk_next(struct wild_walk *w)
+/* The next member, w->depth branches below the root; 0: that was all. */
+static uintptr_t trie_walk_next(struct trie_walk *w)
 {
     for (;;) {
-        const struct wild_node *child = next_child(w->node, &w->cursors[w->depth]);
-        if (child != NULL) {
-            assert(child->parent == w->node && w->depth < TOPIC_LEVELS_MAX);
-            w->cursors[++w->depth] = 0;
-            return w->node = child;
+        uintptr_t member = branch_next(w->path[w->depth].branch, &w->path[w->depth].cursor);
+        if (member == 0 && w->depth == 0)
+            return 0;
+        if (member == 0) {
+            w->depth--;
+            continue;
         }
-        if (w->depth == 0)
-            return NULL;
-        w->node = w->node->parent;
-        w->depth--;
+        if (member_branch(member) != NULL) {
+            assert(w->depth < TOPIC_LEVELS_MAX);
+            w->depth++;
+            w->path[w->depth].branch = member_branch(member);
+            w->path[w->depth].cursor = 0;
+        }
+        return member;
     }
-}
-
-/* A filter, written from its last level to its first. */
-struct filter_text {
-    size_t start; /* the filter is what follows */
-    uint8_t text[UINT16_MAX];
-};
-
-static void prepend(struct filter_text *t, struct bytes level)
-{
-    assert(level.size <= t->start);
-    t->start -= level.size;
-    if (level.size > 0)
-        memcpy(t->text + t->start, level.data, level.size);
-}
-
-/* The levels down to n, and `last` below it unless it is empty. */
-static struct bytes filter_of(struct filter_text *t, const struct wild_node *n, struct bytes last)
-{
-    t->start = sizeof t->text;
-    prepend(t, last);
-    for (bool is_last = last.size == 0; n->parent != NULL; n = n->parent, is_last = false) {
-        if (!is_last)
-            prepend(t, BYTES("/"));
-        prepend(t, key_bytes(&n->level));
-    }
-    return bytes_of(t->text + t->start, sizeof t->text - t->start);
 }
 
 void index_walk(const struct index *ix,
@@ -532,58 +437,66 @@ void index_walk(const struct index *ix,
                 void *context)
 {
     size_t cursor = 0;
-    for (struct key *k; (k = key_set_next(&ix->exact, &cursor)) != NULL;)
-        visit(context, key_bytes(k), exact_of(k)->list.count);
+    for (uintptr_t m; (m = key_set_next(&ix->exact, &cursor)) != 0;)
+        visit(context, key_bytes(&member_leaf(m)->filter), member_leaf(m)->list.count);
 
-    struct filter_text text;
-    struct wild_walk walk = { .node = ix->wild };
-    for (const struct wild_node *n = ix->wild; n != NULL; n = wild_walk_next(&walk)) {
-        const struct subscriber_list *many = many_of(n);
-        if (!subscriber_list_is_empty(&n->list))
-            visit(context, filter_of(&text, n, BYTES("")), n->list.count);
-        if (many != NULL)
-            visit(context, filter_of(&text, n, BYTES("#")), many->count);
-    }
+    struct trie_walk walk UNINITIALIZED;
+    trie_walk_start(&walk, ix);
+    for (uintptr_t m; (m = trie_walk_next(&walk)) != 0;)
+        if (member_branch(m) == NULL)
+            visit(context, key_bytes(&member_leaf(m)->filter), member_leaf(m)->list.count);
 }
 
 /* ----------------------------------------------------------------------------------- check ---- */
 
+static size_t leaf_check(const struct leaf *leaf)
+{
+    assert(!subscriber_list_is_empty(&leaf->list));
+    subscriber_list_check(&leaf->list);
+    return leaf->list.count;
+}
+
 static size_t exact_check(const struct index *ix)
 {
+    const struct filter_hash h = { { hash_of_filter }, ix->seed };
     size_t subscribers = 0, cursor = 0;
-    key_set_check(&ix->exact, ix->seed);
-    for (struct key *k; (k = key_set_next(&ix->exact, &cursor)) != NULL;) {
-        const struct exact_node *n = exact_of(k);
-        assert(!subscriber_list_is_empty(&n->list));
-        assert(!topic_filter_has_wildcard(key_bytes(k)));
-        subscriber_list_check(&n->list);
-        subscribers += n->list.count;
+    key_set_check(&ix->exact, &h.hash);
+    for (uintptr_t m; (m = key_set_next(&ix->exact, &cursor)) != 0;) {
+        assert(!topic_filter_has_wildcard(key_bytes(&member_leaf(m)->filter)));
+        subscribers += leaf_check(member_leaf(m));
     }
     return subscribers;
 }
 
-static size_t wild_node_check(const struct index *ix, const struct wild_node *n)
+/* Its members are where their texts lead, and those begin with its path. */
+static void branch_check(const struct index *ix, struct branch *b)
 {
-    assert(n->parent == NULL ? n == ix->wild : wild_is_needed(n));
-    assert(!level_is(key_bytes(&n->level), '#'));
-    key_set_check(&n->children, ix->seed);
-    subscriber_list_check(&n->list);
-    size_t subscribers = n->list.count;
-    const struct subscriber_list *many = many_of(n);
-    if (many != NULL) {
-        assert(!subscriber_list_is_empty(many));
-        subscriber_list_check(many);
-        subscribers += many->count;
+    const struct level_hash h = { { hash_of_level }, ix->seed, b->end };
+    size_t cursor = 0;
+    uintptr_t only;
+    assert(b == ix->root ? b->end == 0 : b->end == b->path.size + 1u);
+    assert(b == ix->root || !branch_is_spare(b, &only));
+    key_set_check(&b->children, &h.hash);
+    for (uintptr_t m; (m = branch_next(b, &cursor)) != 0;) {
+        struct bytes text = member_text(m);
+        struct step s = step_from(ix, b, text);
+        assert(step_take(b, &s) == m);
+        assert(bytes_equal(common_levels(text, key_bytes(&b->path)), key_bytes(&b->path)));
     }
-    return subscribers;
 }
 
 static size_t wild_check(const struct index *ix)
 {
-    struct wild_walk walk = { .node = ix->wild };
     size_t subscribers = 0;
-    for (const struct wild_node *n = ix->wild; n != NULL; n = wild_walk_next(&walk))
-        subscribers += wild_node_check(ix, n);
+    struct trie_walk walk UNINITIALIZED;
+    trie_walk_start(&walk, ix);
+    branch_check(ix, ix->root);
+    for (uintptr_t m; (m = trie_walk_next(&walk)) != 0;) {
+        if (member_branch(m) != NULL)
+            branch_check(ix, member_branch(m));
+        else
+            subscribers += leaf_check(member_leaf(m));
+    }
     return subscribers;
 }
 

@@ -1,17 +1,16 @@
 /* router/router.c: the index, one lock for those who change it, and the registry of groups.
  *
- *     struct subscription --- node, list index ---> index --- handle ---> a session, or a group
+ *     struct subscription --- leaf, list index ---> index --- handle ---> a session, or a group
  *                                                                          ^
- *     groups   map  "name/filter" -> struct share { members, handle } ----- '
+ *     groups   map  "$share/name/filter" -> struct share { members, handle } '
  *
- * The lock is for changes only; router_match runs beside them (see index.h).  A group's key is its
- * ShareName, a slash, and its filter: a ShareName contains no slash [MQTT-4.8.2-2], so two groups
- * never share a key. */
+ * The lock is for changes only; router_match runs beside them (see index.h).  A group's key is the
+ * filter as its members write it: a ShareName contains no slash [MQTT-4.8.2-2], so two groups never
+ * share a key. */
 #include "router/router.h"
 #include "base/map.h"
 #include "base/memory.h"
 #include "base/slab.h"
-#include "mqtt/topic.h"
 #include "router/index.h"
 
 #include <assert.h>
@@ -26,20 +25,11 @@ struct router {
     atomic_size_t subscription_count, share_count; /* written under the lock, read without */
 };
 
-struct subscription {
-    struct router *router;
-    void *node;
-    uint32_t list_index; /* kept up to date by the list */
-    uint16_t filter_size;
-    uint8_t kind;     /* enum index_kind */
-    uint8_t filter[]; /* unless kind is INDEX_EXACT: the node has it */
-};
-
 struct share {
-    struct bytes key; /* "name/filter"; we own it */
+    struct bytes key; /* "$share/name/filter"; we own it */
     uint64_t handle;
     size_t members, joined; /* now, and in all */
-    struct subscription *entry;
+    struct subscription entry;
 };
 
 static struct bytes share_key(const void *share)
@@ -102,60 +92,32 @@ void router_destroy(struct router *r)
 
 /* --------------------------------------------------------------------------- subscriptions ---- */
 
-static struct index_spot spot_of(const struct subscription *s)
-{
-    return (struct index_spot){ s->node, s->kind };
-}
-
-/* An INDEX_EXACT subscription finds its text in the node, and there are many of them. */
-static struct subscription *subscription_create(struct router *r, struct bytes filter, bool wild)
+static int subscribe_locked(struct router *r, struct bytes filter, struct subscriber who,
+                            struct subscription *s)
 {
     assert(filter.size > 0 && filter.size <= UINT16_MAX);
-    size_t size = offsetof(struct subscription, filter) + (wild ? filter.size : 0);
-    struct subscription *s = memory_alloc(size > sizeof(*s) ? size : sizeof(*s));
-    if (s == NULL)
-        return NULL;
-    s->router = r;
-    s->filter_size = (uint16_t)filter.size;
-    if (wild)
-        memcpy(s->filter, filter.data, filter.size);
-    return s;
-}
-
-static int subscribe_locked(struct router *r, struct bytes filter, struct subscriber who,
-                            struct subscription **out)
-{
-    bool wild = topic_filter_has_wildcard(filter);
-    struct subscription *s = subscription_create(r, filter, wild);
-    if (s == NULL)
-        return -ENOMEM;
-    struct index_spot spot;
-    int result = index_add(&r->index, filter, who, &s->list_index, &spot);
-    if (result != 0) {
-        memory_free(s);
+    struct leaf *leaf;
+    int result = index_add(&r->index, filter, who, &s->list_index, &leaf);
+    if (result != 0)
         return result;
-    }
-    assert(wild == (spot.kind != INDEX_EXACT));
-    s->node = spot.node;
-    s->kind = (uint8_t)spot.kind;
+    s->leaf = leaf;
     count_add(&r->subscription_count, 1);
-    *out = s;
     return 0;
 }
 
 static void unsubscribe_locked(struct router *r, struct subscription *s)
 {
-    assert(s->router == r);
-    index_remove(&r->index, spot_of(s), s->list_index);
+    assert(s->leaf != NULL);
+    index_remove(&r->index, s->leaf, s->list_index);
     count_sub(&r->subscription_count, 1);
-    memory_free(s);
+    s->leaf = NULL;
 }
 
 int router_subscribe(struct router *r, struct bytes filter, struct subscriber who,
-                     struct subscription **out)
+                     struct subscription *s)
 {
     lock(r);
-    int result = subscribe_locked(r, filter, who, out);
+    int result = subscribe_locked(r, filter, who, s);
     unlock(r);
     return result;
 }
@@ -171,23 +133,21 @@ void router_subscription_update(struct router *r, struct subscription *s, uint32
                                 uint32_t id)
 {
     lock(r);
-    assert(s->router == r);
-    subscriber_list_update(index_list(spot_of(s)), s->list_index, options, id);
+    subscriber_list_update(&s->leaf->list, s->list_index, options, id);
     unlock(r);
 }
 
 struct bytes router_subscription_filter(const struct subscription *s)
 {
-    if (s->kind == INDEX_EXACT)
-        return index_exact_filter(spot_of(s));
-    return (struct bytes){ s->filter, s->filter_size };
+    return key_bytes(&s->leaf->filter);
 }
 
-struct subscriber router_subscription_subscriber(const struct subscription *s)
+struct subscriber router_subscription_subscriber(const struct router *r,
+                                                 const struct subscription *s)
 {
-    lock(s->router); /* another writer may be packing the list */
-    struct subscriber who = subscriber_list_at(index_list(spot_of(s)), s->list_index);
-    unlock(s->router);
+    lock(r); /* another writer may be packing the list */
+    struct subscriber who = subscriber_list_at(&s->leaf->list, s->list_index);
+    unlock(r);
     return who;
 }
 
@@ -195,6 +155,19 @@ void router_match(const struct router *r, struct bytes topic, struct match_sink 
 {
     assert(topic.size > 0); /* [MQTT-4.7.3-1] */
     index_match(&r->index, topic, sink);
+}
+
+void router_look_ahead(const struct router *r, struct router_ahead *a, const struct bytes *topics,
+                       unsigned count)
+{
+    index_look_ahead(&r->index, a, topics, count);
+}
+
+void router_match_ahead(const struct router *r, struct router_ahead *a, struct bytes topic,
+                        struct match_sink *sink)
+{
+    assert(topic.size > 0);
+    index_match_ahead(&r->index, a, topic, sink);
 }
 
 size_t router_subscription_count(const struct router *r)
@@ -217,13 +190,15 @@ void router_walk(const struct router *r,
 static struct bytes share_key_create(struct bytes name, struct bytes filter)
 {
     assert(name.size > 0 && memchr(name.data, '/', name.size) == NULL);
-    size_t size = name.size + 1 + filter.size;
+    struct bytes prefix = BYTES("$share/");
+    size_t size = prefix.size + name.size + 1 + filter.size;
     uint8_t *key = memory_alloc(size);
     if (key == NULL)
         return (struct bytes){ NULL, 0 };
-    memcpy(key, name.data, name.size);
-    key[name.size] = '/';
-    memcpy(key + name.size + 1, filter.data, filter.size);
+    uint8_t *end = mempcpy(key, prefix.data, prefix.size);
+    end = mempcpy(end, name.data, name.size);
+    *end++ = '/';
+    memcpy(end, filter.data, filter.size);
     return (struct bytes){ key, size };
 }
 
@@ -256,7 +231,7 @@ free_slot:
 
 static void share_destroy(struct router *r, struct share *s)
 {
-    unsubscribe_locked(r, s->entry);
+    unsubscribe_locked(r, &s->entry);
     map_remove(&r->shares, s);
     count_sub(&r->share_count, 1);
     memory_free((void *)s->key.data);
@@ -309,6 +284,11 @@ uint64_t router_share_handle(const struct share *s)
     return s->handle;
 }
 
+struct bytes router_share_filter(const struct share *s)
+{
+    return s->key;
+}
+
 size_t router_share_count(const struct router *r)
 {
     return atomic_load_explicit(&r->share_count, memory_order_relaxed);
@@ -322,10 +302,9 @@ static size_t shares_check(const struct router *r)
     for (const struct share *s; (s = map_next(&r->shares, &cursor)) != NULL; count++) {
         assert(s->members > 0);
         assert(map_find(&r->shares, s->key) == s);
-        struct bytes filter = router_subscription_filter(s->entry);
+        struct bytes filter = router_subscription_filter(&s->entry);
         assert(bytes_equal(bytes_after(s->key, s->key.size - filter.size), filter));
-        struct subscriber who =
-            subscriber_list_at(index_list(spot_of(s->entry)), s->entry->list_index);
+        struct subscriber who = subscriber_list_at(&s->entry.leaf->list, s->entry.list_index);
         assert(who.handle == s->handle && (who.options & SUBSCRIBER_GROUP) != 0);
     }
     return count;

@@ -10,11 +10,17 @@
 
 #include "base/bytes.h"
 #include "base/grace.h"
-#include <stdbool.h>
 #include "router/subscriber.h"
+#include <stdbool.h>
 
 struct router;
-struct subscription; /* one filter of one session, or of one group */
+
+/* One filter of one session, or of one group.  Its memory is the caller's, and stays where it is
+ * while it is subscribed; what is in it is the router's. */
+struct subscription {
+    struct leaf *leaf; /* NULL: not subscribed */
+    uint32_t list_index;
+} __attribute__((packed, aligned(4))); /* 12 bytes: there are as many as Clients, or more */
 
 /* seed keys the hashes.  grace outlives the router.  NULL: no memory. */
 struct router *router_create(struct grace *grace, uint64_t seed);
@@ -22,20 +28,21 @@ void router_destroy(struct router *r); /* NULL is fine.  No subscription may be 
 
 /* Adds a subscription for a valid filter (no $share/ prefix).  It matches as soon as this returns.
  * Adding the same filter for the same handle twice is the caller's mistake: see
- * router_subscription_update.  0 and *out, or -ENOMEM and nothing changed. */
+ * router_subscription_update.  0 and *s, or -ENOMEM and nothing changed. */
 int router_subscribe(struct router *r, struct bytes filter, struct subscriber who,
-                     struct subscription **out);
+                     struct subscription *s);
 
 /* New options and id in place: concurrent matches see the old or the new pair, never none and never
  * a mixture [MQTT-3.8.4-4]. */
 void router_subscription_update(struct router *r, struct subscription *s, uint32_t options,
                                 uint32_t id);
 
-/* Ends it: no later match reports it.  s is gone. */
+/* Ends it: no later match reports it. */
 void router_unsubscribe(struct router *r, struct subscription *s);
 
 struct bytes router_subscription_filter(const struct subscription *s);
-struct subscriber router_subscription_subscriber(const struct subscription *s);
+struct subscriber router_subscription_subscriber(const struct router *r,
+                                                 const struct subscription *s);
 
 /* Calls sink->match once per matching subscription, in subscription order within a filter.
  * topic is a valid Topic Name.  A filter that starts with a wildcard does not match a name that
@@ -45,6 +52,30 @@ struct match_sink {
     void (*match)(struct match_sink *sink, struct subscriber who);
 };
 void router_match(const struct router *r, struct bytes topic, struct match_sink *sink);
+
+/* Many topics at a time: what a match has to fetch from memory is fetched for all of them
+ * together.  Who has several messages before him says so, and then matches each in its turn.
+ *
+ *     router_look_ahead(r, a, { t1, t2, t3 })     as if all had been matched now
+ *     router_match_ahead(r, a, t1, sink)          reports; subscriptions that have ended since not
+ *     ...
+ *     router_ahead_forget(a)
+ *
+ * A topic is known by where it is: the bytes must stay until it is forgotten, and that must be
+ * before the caller's next quiescent state.  Those that are looked for need not be valid, but not
+ * be empty; they are asked for in the same order, some perhaps not at all; and for others, asked
+ * for whenever, router_match_ahead is router_match. */
+enum { ROUTER_AHEAD_MAX = 16 };
+
+struct router_ahead;
+
+struct router_ahead *router_ahead_create(void);    /* NULL: no memory */
+void router_ahead_destroy(struct router_ahead *a); /* NULL is fine */
+void router_look_ahead(const struct router *r, struct router_ahead *a, const struct bytes *topics,
+                       unsigned count);
+void router_match_ahead(const struct router *r, struct router_ahead *a, struct bytes topic,
+                        struct match_sink *sink);
+void router_ahead_forget(struct router_ahead *a);
 
 size_t router_subscription_count(const struct router *r);
 
@@ -77,6 +108,7 @@ int router_share_join(struct router *r, const struct share_options *o, struct sh
 size_t router_share_leave(struct router *r, struct share *s);
 
 uint64_t router_share_handle(const struct share *s); /* the group's handle; good while a member */
+struct bytes router_share_filter(const struct share *s); /* "$share/NAME/FILTER"; likewise */
 size_t router_share_count(const struct router *r);
 
 /* Walks the invariants; for tests and the simulator.  Asserts. */

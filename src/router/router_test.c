@@ -70,12 +70,10 @@ static size_t match_count(struct world *w, const char *topic)
     return match(w, bytes_of_string(topic), found, 64);
 }
 
-static struct subscription *subscribe(struct world *w, const char *filter, uint64_t handle)
+static void subscribe(struct world *w, const char *filter, uint64_t handle, struct subscription *s)
 {
-    struct subscription *s = NULL;
     struct subscriber who = { handle, 1, (uint32_t)handle };
-    assert_int_equal(router_subscribe(w->router, bytes_of_string(filter), who, &s), 0);
-    return s;
+    assert_int_equal(router_subscribe(w->router, bytes_of_string(filter), who, s), 0);
 }
 
 /* ----------------------------------------------------------------------------------- tables ----
@@ -113,11 +111,12 @@ static void matches_as_the_standard_says(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct world w = world_open();
-        struct subscription *s = subscribe(&w, rows[i].filter, 7);
-        assert_true(bytes_equal(router_subscription_filter(s), bytes_of_string(rows[i].filter)));
+        struct subscription s;
+        subscribe(&w, rows[i].filter, 7, &s);
+        assert_true(bytes_equal(router_subscription_filter(&s), bytes_of_string(rows[i].filter)));
         router_check(w.router);
         assert_int_equal(match_count(&w, rows[i].name), rows[i].match);
-        router_unsubscribe(w.router, s);
+        router_unsubscribe(w.router, &s);
         assert_int_equal(match_count(&w, rows[i].name), 0);
         world_close(&w);
     }
@@ -126,11 +125,11 @@ static void matches_as_the_standard_says(void **state)
 static void reports_in_order_of_subscribing(void **state)
 {
     struct world w = world_open();
-    struct subscription *s[20];
+    struct subscription s[20];
     for (uint64_t i = 0; i < 20; i++)
-        s[i] = subscribe(&w, "a/+", i + 1);
+        subscribe(&w, "a/+", i + 1, &s[i]);
     for (int i = 0; i < 20; i += 3)
-        router_unsubscribe(w.router, s[i]);
+        router_unsubscribe(w.router, &s[i]);
     struct subscriber found[20];
     size_t count = match(&w, BYTES("a/b"), found, 20);
     assert_int_equal(count, 13);
@@ -138,7 +137,7 @@ static void reports_in_order_of_subscribing(void **state)
         assert_true(found[i - 1].handle < found[i].handle);
     for (int i = 0; i < 20; i++)
         if (i % 3 != 0)
-            router_unsubscribe(w.router, s[i]);
+            router_unsubscribe(w.router, &s[i]);
     world_close(&w);
 }
 
@@ -147,12 +146,12 @@ static void deepest_topics(void **state)
 {
     struct world w = world_open();
     char text[TOPIC_LEVELS_MAX * 2];
-    struct subscription *s[TOPIC_LEVELS_MAX];
+    struct subscription s[TOPIC_LEVELS_MAX];
     for (int i = 0; i < TOPIC_LEVELS_MAX; i++) { /* 'a' up to level i, then '+' */
         for (int level = 0; level < TOPIC_LEVELS_MAX; level++)
             memcpy(text + level * 2, level < i ? "a/" : "+/", 2);
         text[sizeof(text) - 1] = '\0';
-        s[i] = subscribe(&w, text, (uint64_t)i + 1);
+        subscribe(&w, text, (uint64_t)i + 1, &s[i]);
     }
     router_check(w.router);
     for (int level = 0; level < TOPIC_LEVELS_MAX; level++)
@@ -162,7 +161,7 @@ static void deepest_topics(void **state)
     assert_int_equal(match(&w, bytes_of(text, size), found, TOPIC_LEVELS_MAX), TOPIC_LEVELS_MAX);
     assert_int_equal(match(&w, bytes_of(text, size - 2), found, TOPIC_LEVELS_MAX), 0);
     for (int i = 0; i < TOPIC_LEVELS_MAX; i++)
-        router_unsubscribe(w.router, s[i]);
+        router_unsubscribe(w.router, &s[i]);
     world_close(&w);
 }
 
@@ -172,15 +171,20 @@ static void deepest_topics(void **state)
 struct model { /* a subscription as the naive matcher sees it */
     struct test_topic filter;
     struct subscriber who;
-    struct subscription *subscription; /* NULL: not subscribed */
+    struct subscription subscription;
 };
+
+static bool is_subscribed(const struct model *m)
+{
+    return m->subscription.leaf != NULL;
+}
 
 static void expect_match(struct world *w, const struct model *models, struct bytes topic)
 {
     struct subscriber found[SUBSCRIPTIONS];
     size_t count = match(w, topic, found, SUBSCRIPTIONS), expected = 0;
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
-        expected += models[i].subscription != NULL &&
+        expected += is_subscribed(&models[i]) &&
                     topic_filter_matches(test_topic_bytes(&models[i].filter), topic);
     assert_int_equal(count, expected);
     bool seen[SUBSCRIPTIONS + 1] = { false };
@@ -189,7 +193,7 @@ static void expect_match(struct world *w, const struct model *models, struct byt
         const struct model *m = &models[slot];
         assert_false(seen[slot]);
         seen[slot] = true;
-        assert_non_null(m->subscription);
+        assert_true(is_subscribed(m));
         assert_true(topic_filter_matches(test_topic_bytes(&m->filter), topic));
         assert_memory_equal(&m->who, &found[i], sizeof(m->who));
     }
@@ -207,17 +211,17 @@ static void model_subscribe(struct world *w, struct model *m, uint32_t slot, uin
 static void model_unsubscribe(struct world *w, struct model *m)
 {
     assert_true(
-        bytes_equal(router_subscription_filter(m->subscription), test_topic_bytes(&m->filter)));
-    router_unsubscribe(w->router, m->subscription);
-    m->subscription = NULL;
+        bytes_equal(router_subscription_filter(&m->subscription), test_topic_bytes(&m->filter)));
+    router_unsubscribe(w->router, &m->subscription);
+    assert_false(is_subscribed(m));
 }
 
 static void model_update(struct world *w, struct model *m, uint64_t *random)
 {
     m->who.options = next_random(random) % 16;
     m->who.id = next_random(random);
-    router_subscription_update(w->router, m->subscription, m->who.options, m->who.id);
-    struct subscriber who = router_subscription_subscriber(m->subscription);
+    router_subscription_update(w->router, &m->subscription, m->who.options, m->who.id);
+    struct subscriber who = router_subscription_subscriber(w->router, &m->subscription);
     assert_memory_equal(&who, &m->who, sizeof(who));
 }
 
@@ -236,7 +240,7 @@ static void agrees_with_the_naive_matcher(void **state)
         if (what < 20) {
             struct test_topic topic = test_random_name(&random);
             expect_match(&w, models, test_topic_bytes(&topic));
-        } else if (m->subscription == NULL) {
+        } else if (!is_subscribed(m)) {
             if (what < (flood ? 90 : 30)) {
                 model_subscribe(&w, m, slot, &random);
                 live++;
@@ -254,7 +258,7 @@ static void agrees_with_the_naive_matcher(void **state)
             router_check(w.router);
     }
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
-        if (models[i].subscription != NULL)
+        if (is_subscribed(&models[i]))
             model_unsubscribe(&w, &models[i]);
     world_close(&w);
 }
@@ -285,29 +289,29 @@ static void expect_tally(struct world *w, const char *topic, size_t count, uint6
 
 static void many_subscribers_on_one_filter(void **state)
 {
-    static struct subscription *s[MANY];
+    static struct subscription s[MANY];
     static const char *const filters[] = { "news", "ne/+", "ne/#" };
     for (size_t f = 0; f < 3; f++) {
         struct world w = world_open();
         const char *topic = f == 0 ? "news" : "ne/ws";
         uint64_t sum = 0, random = 5;
         for (uint64_t i = 0; i < MANY; i++) {
-            s[i] = subscribe(&w, filters[f], i + 1);
+            subscribe(&w, filters[f], i + 1, &s[i]);
             sum += i + 1;
         }
         router_check(w.router);
         expect_tally(&w, topic, MANY, sum);
         for (int i = 0; i < 3 * MANY; i++) { /* churn at full size */
             uint32_t any = next_random(&random) % MANY;
-            router_unsubscribe(w.router, s[any]);
-            s[any] = subscribe(&w, filters[f], any + 1);
+            router_unsubscribe(w.router, &s[any]);
+            subscribe(&w, filters[f], any + 1, &s[any]);
             if (i % 1024 == 0)
                 world_rest(&w);
         }
         expect_tally(&w, topic, MANY, sum);
         for (uint64_t i = 0; i < MANY; i++) { /* from both ends to the middle */
             uint64_t at = i % 2 == 0 ? i / 2 : MANY - 1 - i / 2;
-            router_unsubscribe(w.router, s[at]);
+            router_unsubscribe(w.router, &s[at]);
             sum -= at + 1;
             if (i % 30000 == 0) {
                 expect_tally(&w, topic, MANY - i - 1, sum);
@@ -334,23 +338,22 @@ static void subscribe_survives_lack_of_memory(void **state)
         struct model *m = &models[i];
         m->filter = test_random_filter(&random);
         m->who = (struct subscriber){ handle_make(0, 1, i), 1, i };
-        struct subscription *s = NULL;
         int result = -ENOMEM;
         for (uint64_t nth = 1; result != 0; nth++) {
             assert_true(nth < 20);
             memory_fail_at(nth);
-            result = router_subscribe(w.router, test_topic_bytes(&m->filter), m->who, &s);
+            result =
+                router_subscribe(w.router, test_topic_bytes(&m->filter), m->who, &m->subscription);
             memory_fail_at(0);
             if (result != 0) {
                 assert_int_equal(result, -ENOMEM);
-                assert_null(s);
+                assert_false(is_subscribed(m));
                 assert_int_equal(router_subscription_count(w.router), i);
                 if (i % 10 == 0)
                     router_check(w.router);
                 expect_match(&w, models, bytes_of_string(topics[nth % 6]));
             }
         }
-        m->subscription = s;
         world_rest(&w);
     }
     for (uint32_t i = 0; i < SUBSCRIPTIONS; i++) { /* ending one never fails */
@@ -425,11 +428,11 @@ static void walk_tells_each_filter_and_its_subscribers(void **state)
         { "$SYS/#", 1, "$SYS/# (1)" },
     };
     struct world w = world_open();
-    struct subscription *all[64];
+    struct subscription all[64];
     size_t count = 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (unsigned n = 0; n < rows[i].subscribers; n++) {
-            all[count] = subscribe(&w, rows[i].filter, count + 1);
+            subscribe(&w, rows[i].filter, count + 1, &all[count]);
             count++;
         }
     struct tree told = { 0 };
@@ -439,7 +442,7 @@ static void walk_tells_each_filter_and_its_subscribers(void **state)
         expect_told(&told, rows[i].line);
 
     while (count > 0)
-        router_unsubscribe(w.router, all[--count]);
+        router_unsubscribe(w.router, &all[--count]);
     told.count = 0;
     router_walk(w.router, note_filter, &told);
     assert_int_equal(told.count, 0);
@@ -454,12 +457,13 @@ static void walk_counts_a_group_once(void **state)
     bool is_new;
     for (int i = 0; i < 3; i++)
         assert_int_equal(router_share_join(w.router, &o, &share, &is_new), 0);
-    struct subscription *s = subscribe(&w, "a/+", 1);
+    struct subscription s;
+    subscribe(&w, "a/+", 1, &s);
     struct tree told = { 0 };
     router_walk(w.router, note_filter, &told);
     assert_int_equal(told.count, 1);
     expect_told(&told, "a/+ (2)");
-    router_unsubscribe(w.router, s);
+    router_unsubscribe(w.router, &s);
     for (int i = 0; i < 3; i++)
         assert_int_equal(router_share_leave(w.router, share), i == 2 ? 3 : 0);
     world_close(&w);
@@ -472,13 +476,14 @@ static void walk_reaches_the_deepest_level(void **state)
     for (size_t i = 0; i < sizeof filter; i++)
         filter[i] = i % 2 == 1 ? '/' : '+';
     filter[sizeof filter - 1] = '\0';
-    struct subscription *s = subscribe(&w, filter, 1);
+    struct subscription s;
+    subscribe(&w, filter, 1, &s);
     struct tree told = { 0 };
     router_walk(w.router, note_filter, &told);
     assert_int_equal(told.count, 1);
     snprintf(line, sizeof line, "%s (1)", filter);
     expect_told(&told, line);
-    router_unsubscribe(w.router, s);
+    router_unsubscribe(w.router, &s);
     world_close(&w);
 }
 
@@ -494,7 +499,7 @@ static void census_count(void *context, struct bytes filter, size_t subscribers)
     struct census *c = context;
     size_t expected = 0;
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
-        expected += c->models[i].subscription != NULL &&
+        expected += is_subscribed(&c->models[i]) &&
                     bytes_equal(test_topic_bytes(&c->models[i].filter), filter);
     assert_true(expected > 0);
     assert_int_equal(subscribers, expected);
@@ -515,7 +520,7 @@ static void walk_agrees_with_the_naive_model(void **state)
     memset(models, 0, sizeof(models));
     for (int step = 0; step < 4000; step++) {
         uint32_t slot = next_random(&random) % SUBSCRIPTIONS;
-        if (models[slot].subscription == NULL)
+        if (!is_subscribed(&models[slot]))
             model_subscribe(&w, &models[slot], slot, &random);
         else
             model_unsubscribe(&w, &models[slot]);
@@ -528,7 +533,7 @@ static void walk_agrees_with_the_naive_model(void **state)
         }
     }
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
-        if (models[i].subscription != NULL)
+        if (is_subscribed(&models[i]))
             model_unsubscribe(&w, &models[i]);
     world_close(&w);
 }
@@ -560,6 +565,7 @@ static void share_exists_while_it_has_members(void **state)
     struct subscriber found[4];
     assert_int_equal(match(&w, BYTES("a/b"), found, 4), 2); /* one entry per group */
     assert_int_equal(found[0].handle, router_share_handle(first));
+    assert_true(bytes_equal(router_share_filter(first), BYTES("$share/g/a/+")));
     assert_int_equal(handle_worker(found[0].handle), 2);
     assert_true((found[0].options & SUBSCRIBER_GROUP) != 0);
     assert_true(found[0].handle != found[1].handle);

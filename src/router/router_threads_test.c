@@ -27,7 +27,7 @@ enum {
 
 struct stable {
     struct test_topic filter;
-    struct subscription *subscription;
+    struct subscription subscription;
 };
 
 struct shared {
@@ -90,11 +90,10 @@ static void *read_on(void *argument)
     return NULL;
 }
 
-static void churn_one(struct shared *sh, struct subscription **place, uint64_t *random)
+static void churn_one(struct shared *sh, struct subscription *place, uint64_t *random)
 {
-    if (*place != NULL) {
-        router_unsubscribe(sh->router, *place);
-        *place = NULL;
+    if (place->leaf != NULL) {
+        router_unsubscribe(sh->router, place);
         return;
     }
     /* Often a filter of the stable ones, so that lists and nodes are shared with them. */
@@ -121,15 +120,15 @@ static void *write_on(void *argument)
 {
     struct job *job = argument;
     struct shared *sh = job->shared;
-    struct subscription *mine[CHURN] = { NULL };
+    struct subscription mine[CHURN] = { 0 };
     uint64_t random = job->number + 1000;
     while (atomic_load(&sh->readers_left) > 0) {
         churn_one(sh, &mine[next_random(&random) % CHURN], &random);
         uint32_t id = next_random(&random);
         uint32_t slot = next_random(&random) % STABLE;
         struct stable *any = &sh->stable[slot];
-        router_subscription_update(sh->router, any->subscription, options_for(slot, id), id);
-        struct subscriber who = router_subscription_subscriber(any->subscription);
+        router_subscription_update(sh->router, &any->subscription, options_for(slot, id), id);
+        struct subscriber who = router_subscription_subscriber(sh->router, &any->subscription);
         assert(who.options == options_for(who.handle, who.id));
         if (next_random(&random) % 8 == 0)
             share_once(sh, &random);
@@ -137,8 +136,8 @@ static void *write_on(void *argument)
         atomic_fetch_add(&sh->changes, 1);
     }
     for (size_t i = 0; i < CHURN; i++)
-        if (mine[i] != NULL)
-            router_unsubscribe(sh->router, mine[i]);
+        if (mine[i].leaf != NULL)
+            router_unsubscribe(sh->router, &mine[i]);
     return NULL;
 }
 
@@ -168,7 +167,7 @@ static void stable_subscriptions_are_never_missed(void **state)
 
     router_check(sh.router);
     for (uint32_t i = 0; i < STABLE; i++)
-        router_unsubscribe(sh.router, sh.stable[i].subscription);
+        router_unsubscribe(sh.router, &sh.stable[i].subscription);
     router_check(sh.router);
     router_destroy(sh.router);
     grace_destroy(sh.grace);

@@ -86,10 +86,6 @@ enum share_push {
  * of its own. */
 enum share_push share_group_push(struct share_group *g, struct message *m, uint64_t publisher_hash);
 
-/* The next handing over: true and *out, to be sent to that member; call until false after any of
- * the other calls.  QoS is min(message, granted).  For QoS > 0, `ticket` is to come back with
- * share_group_finish; for QoS 0 it is 0.  *out holds a reference to the message that is now the
- * caller's.  expired messages (now_ns) are skipped and counted. */
 struct share_handover {
     uint64_t handle;
     struct message *message;
@@ -98,6 +94,17 @@ struct share_handover {
     uint32_t id;
     uint8_t qos;
 };
+
+/* The short way of a QoS 0 message for which nothing has to be kept: somebody is online, and nothing
+ * waits that it must not overtake.  True and *out, as from share_group_next, but without a
+ * reference: out->message is NULL.  False: push it. */
+bool share_group_pass(struct share_group *g, const struct message *m, uint64_t publisher_hash,
+                      int64_t now_ns, struct share_handover *out);
+
+/* The next handing over: true and *out, to be sent to that member; call until false after any of
+ * the other calls.  QoS is min(message, granted).  For QoS > 0, `ticket` is to come back with
+ * share_group_finish; for QoS 0 it is 0.  *out holds a reference to the message that is now the
+ * caller's.  expired messages (now_ns) are skipped and counted. */
 bool share_group_next(struct share_group *g, int64_t now_ns, struct share_handover *out);
 
 /* The member has acknowledged it, or refused it for good [MQTT-4.8.2-6]: it is forgotten and the

@@ -342,14 +342,20 @@ size_t share_group_waiting_count(const struct share_group *g)
 
 /* ----------------------------------------------------------------------------------- lanes ---- */
 
+/* By which the hash strategies choose. */
+static uint64_t key_of(const struct share_group *g, const struct message *message,
+                       uint64_t publisher_hash)
+{
+    bool by_topic = g->options.choice == SHARE_CHOOSE_HASH_TOPIC;
+    return by_topic ? hash_bytes(g->options.seed, message->topic) : publisher_hash;
+}
+
 static struct lane *lane_for(struct share_group *g, const struct message *message,
                              uint64_t publisher_hash)
 {
     if (!by_key(g))
         return message->qos == 0 ? &g->qos0 : &g->others;
-    uint64_t key = g->options.choice == SHARE_CHOOSE_HASH_TOPIC
-                       ? hash_bytes(g->options.seed, message->topic)
-                       : publisher_hash;
+    uint64_t key = key_of(g, message, publisher_hash);
     struct lane *lane = map_find(&g->lanes, bytes_of(&key, sizeof(key)));
     if (lane != NULL)
         return lane;
@@ -609,6 +615,28 @@ bool share_group_next(struct share_group *g, int64_t now_ns, struct share_handov
         }
     }
     return false;
+}
+
+/* Does anything of the same lane wait, or is it with a member, so that a message must queue up? */
+static bool lane_is_in_use(const struct share_group *g, uint64_t key)
+{
+    return by_key(g) ? map_find(&g->lanes, bytes_of(&key, sizeof(key))) != NULL
+                     : !list_is_empty(&g->qos0.items);
+}
+
+bool share_group_pass(struct share_group *g, const struct message *m, uint64_t publisher_hash,
+                      int64_t now_ns, struct share_handover *out)
+{
+    if (m->qos > 0 || list_is_empty(&g->online) || message_is_expired(m, now_ns))
+        return false;
+    struct lane lane = { .key = by_key(g) ? key_of(g, m, publisher_hash) : 0 };
+    if (lane_is_in_use(g, lane.key))
+        return false;
+    const struct member *to = by_key(g) ? choose_by_key(g, &lane) : choose_in_turn(g, false);
+    *out = (struct share_handover){ .handle = to->options.handle,
+                                    .options = to->options.options,
+                                    .id = to->options.id };
+    return true;
 }
 
 size_t share_group_expired_count(struct share_group *g)

@@ -18,9 +18,7 @@ struct subscriber_entry {     /* 16 bytes */
     _Atomic uint64_t granted; /* options, and the id in the upper half */
 };
 
-struct subscriber_list {
-    struct subscriber_entry first;           /* most filters have one subscriber only */
-    _Atomic(struct subscriber_array *) more; /* the others */
+struct subscriber_list { /* what readers need is at the end, near what they read next */
     union {
         struct { /* writer */
             uint32_t *first_index;
@@ -29,6 +27,8 @@ struct subscriber_list {
         };
         struct retired retired; /* when the owner retires the object this list is part of */
     };
+    struct subscriber_entry first;           /* most filters have one subscriber only */
+    _Atomic(struct subscriber_array *) more; /* the others */
 };
 
 /* All zero is an empty list.  fini retires what hangs on it; g NULL: frees at once. */
