@@ -32,7 +32,10 @@ struct poller; /* one per worker: waits for sockets and for wake-ups */
 /* A socket: a Network Connection's bytes, or a listener.  Whoever opened or accepted it owns it. */
 struct stream {
     const struct stream_ops *ops;
-    const char *peer; /* "ADDRESS:PORT" as Mosquitto prints it; a listener: "ipv4" or "ipv6" */
+};
+
+struct peer_name { /* "ADDRESS:PORT" as Mosquitto prints it; a listener: "ipv4" or "ipv6" */
+    char text[56];
 };
 
 struct stream_ops {
@@ -42,7 +45,9 @@ struct stream_ops {
     ssize_t (*send)(struct stream *, const struct iovec *parts, int count);
     /* A new connection on a listener in *out: 0 or a negative errno. */
     int (*accept)(struct stream *, struct stream **out);
-    /* Closes and frees.  The stream must not be watched. */
+    /* Also when the peer has gone.  Made when it is asked for: there may be a million. */
+    void (*name)(const struct stream *, struct peer_name *out);
+    /* Closes and frees.  If it was watched, it is not any more. */
     void (*close)(struct stream *);
 };
 
@@ -72,10 +77,11 @@ struct listen_options {
     const char *host;      /* NULL: all addresses */
     const char *interface; /* bind to this device; NULL: any */
     int port;
-    int family;            /* AF_INET, AF_INET6, or AF_UNSPEC for both */
-    bool nodelay;          /* TCP_NODELAY on accepted connections */
-    bool shared;           /* several sockets on one port: every worker opens its own */
-    bool probe;            /* fail if another process listens there already */
+    int family;    /* AF_INET, AF_INET6, or AF_UNSPEC for both */
+    bool nodelay;  /* TCP_NODELAY on accepted connections */
+    bool deferred; /* peers speak first: who says nothing may be accepted a little late */
+    bool shared;   /* several sockets on one port: every worker opens its own */
+    bool probe;    /* fail if another process listens there already */
 };
 
 struct network {

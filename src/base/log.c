@@ -91,10 +91,8 @@ static void trim_half_character(char *line, size_t size)
         line[start] = '\0';
 }
 
-void log_line(struct log *l, enum log_type type, const char *format, ...)
+void log_print(struct log *l, enum log_type type, const char *format, ...)
 {
-    if (!log_wants(l, type))
-        return;
     char line[LINE_SIZE_MAX + 1];
     va_list arguments;
     va_start(arguments, format);

@@ -28,14 +28,18 @@ struct log {
     void (*write)(struct log *, enum log_type type, const char *line); /* without newline */
 };
 
-/* Is anybody interested?  Ask before preparing expensive arguments. */
+/* Is anybody interested?  Ask before preparing what takes long. */
 static inline bool log_wants(const struct log *l, enum log_type type)
 {
     return l != NULL && (atomic_load_explicit(&l->types, memory_order_relaxed) & type) != 0;
 }
 
-/* l may be NULL: nobody listens.  Lines are cut at 1023 bytes. */
-void log_line(struct log *l, enum log_type type, const char *format, ...)
+/* log_line(l, type, format, ...), as printf.  l may be NULL: nobody listens.  Lines are cut at 1023
+ * bytes.  A macro, so that what is written to nobody is not made fit for it either: LOG_TEXT takes
+ * longer than most of what it tells about. */
+#define log_line(l, type, ...)                                                                     \
+    (log_wants((l), (type)) ? log_print((l), (type), __VA_ARGS__) : (void)0)
+void log_print(struct log *l, enum log_type type, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Text from outside, made fit for a line: control characters and bytes that are not UTF-8 become

@@ -187,9 +187,10 @@ void timers_destroy(struct timers *t)
     memory_free(t);
 }
 
-void timer_init(struct timer *timer, uint32_t kind)
+void timer_init(struct timer *timer, unsigned kind)
 {
-    *timer = (struct timer){ .kind = kind };
+    assert(kind < TIMER_KINDS_MAX);
+    *timer = (struct timer){ .deadline_and_kind = kind };
     list_init(&timer->link);
 }
 
@@ -205,17 +206,25 @@ static struct timer *timer_of(struct list *link)
 
 static void place(struct timers *t, struct timer *timer)
 {
-    int64_t tick = tick_after(FINE_WIDTH_NS, timer->deadline_ns);
+    int64_t deadline_ns = timer_deadline_ns(timer);
+    int64_t tick = tick_after(FINE_WIDTH_NS, deadline_ns);
     if (tick <= tick_before(FINE_WIDTH_NS, t->now_ns) + FINE_AHEAD)
         wheel_add(&t->fine, timer, tick);
     else
-        wheel_add(&t->coarse, timer, tick_after(COARSE_WIDTH_NS, timer->deadline_ns));
+        wheel_add(&t->coarse, timer, tick_after(COARSE_WIDTH_NS, deadline_ns));
+}
+
+static uint64_t round_up(int64_t deadline_ns)
+{
+    uint64_t mask = TIMER_KINDS_MAX - 1;
+    return deadline_ns > INT64_MAX - (int64_t)mask ? INT64_MAX & ~mask
+                                                   : ((uint64_t)deadline_ns + mask) & ~mask;
 }
 
 void timers_set(struct timers *t, struct timer *timer, int64_t deadline_ns)
 {
     timers_cancel(t, timer);
-    timer->deadline_ns = deadline_ns;
+    timer->deadline_and_kind = round_up(deadline_ns) | timer_kind(timer);
     place(t, timer);
     t->count++;
 }
@@ -239,7 +248,7 @@ void timers_cancel(struct timers *t, struct timer *timer)
 
 static int64_t deadline_of(const struct list *link)
 {
-    return container_of(link, const struct timer, link)->deadline_ns;
+    return timer_deadline_ns(container_of(link, const struct timer, link));
 }
 
 /* Merges two chains linked by `next` and ended by NULL; equal deadlines keep their order. */

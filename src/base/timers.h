@@ -15,16 +15,29 @@
 
 struct timers;
 
+enum { TIMER_KINDS_MAX = 16 };
+
 struct timer {
     struct list link;
-    int64_t deadline_ns;
-    uint32_t kind; /* the owner's: which object this timer is part of */
+    uint64_t deadline_and_kind; /* the kind is in the low four bits */
 };
+
+/* When it is due: as it was set, rounded up to 16 ns.  Meaningless if it never was. */
+static inline int64_t timer_deadline_ns(const struct timer *timer)
+{
+    return (int64_t)(timer->deadline_and_kind & ~(uint64_t)(TIMER_KINDS_MAX - 1));
+}
+
+/* Its owner's: which object this timer is part of. */
+static inline unsigned timer_kind(const struct timer *timer)
+{
+    return timer->deadline_and_kind % TIMER_KINDS_MAX;
+}
 
 struct timers *timers_create(int64_t now_ns); /* NULL: no memory */
 void timers_destroy(struct timers *t);
 
-void timer_init(struct timer *timer, uint32_t kind);
+void timer_init(struct timer *timer, unsigned kind); /* below TIMER_KINDS_MAX */
 bool timer_is_set(const struct timer *timer);
 
 /* (Re)arms. */

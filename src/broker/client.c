@@ -17,11 +17,6 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-static struct bytes subscription_key(const void *subscription)
-{
-    return client_subscription_filter(subscription);
-}
-
 struct session_options client_session_options(const struct config *config)
 {
     return (struct session_options){
@@ -48,27 +43,24 @@ static void count_client(struct worker *w, int by)
     atomic_fetch_add_explicit(&w->server->session_count, by, memory_order_relaxed);
 }
 
-struct client *client_create(struct worker *w, struct bytes client_id)
+struct client *client_create(struct worker *w, struct directory_entry *claim)
 {
     uint32_t slot, generation;
+    assert(claim->worker == w->index && claim->client == NULL);
     struct client *c = slab_alloc(w->clients, &slot, &generation);
     if (c == NULL)
         return NULL;
-    uint8_t *id = memory_copy(client_id.data, client_id.size);
     c->worker = w;
     c->handle = handle_make(w->index, generation, slot);
-    c->client_id = bytes_of(id, client_id.size);
-    c->publisher_hash = hash_bytes(w->server->seed, client_id);
+    c->entry = claim;
+    c->publisher_hash = (uint32_t)hash_bytes(w->server->seed, client_id_of(c));
     client_init_sink(c);
     c->session = session_create(&w->session_options, &c->sink);
-    map_init(&c->subscriptions, w->server->seed, subscription_key);
-    timer_init(&c->expiry_timer, TIMER_SESSION_EXPIRY);
-    if (id == NULL || c->session == NULL || map_add(&w->clients_by_id, c) != 0) {
-        session_destroy(c->session);
-        memory_free(id);
+    if (c->session == NULL) {
         slab_free(w->clients, slot);
         return NULL;
     }
+    claim->client = c;
     count_client(w, 1);
     return c;
 }
@@ -76,11 +68,17 @@ struct client *client_create(struct worker *w, struct bytes client_id)
 static void end_subscriptions(struct client *c)
 {
     size_t cursor = 0;
-    for (struct client_subscription *s; (s = map_next(&c->subscriptions, &cursor)) != NULL;) {
+    for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;) {
         client_end_subscription(c, s, SHARE_LEAVE_SESSION_ENDED);
         memory_free(s);
     }
-    map_fini(&c->subscriptions);
+    few_fini(&c->subscriptions);
+}
+
+static void stop_expiry(struct client *c)
+{
+    if (c->expiry != NULL)
+        timers_cancel(c->worker->timers, &c->expiry->timer);
 }
 
 void client_destroy(struct client *c)
@@ -94,23 +92,42 @@ void client_destroy(struct client *c)
     session_destroy(c->session);
     client_leave_full(c);
     client_count_held(c, 0, 0);
-    timers_cancel(w->timers, &c->expiry_timer);
-    map_remove(&w->clients_by_id, c);
-    directory_release(w->server->directory, c->client_id);
+    stop_expiry(c);
+    c->entry->client = NULL;
+    directory_release(w->server->directory, c->entry);
     count_client(w, -1);
-    memory_free((void *)c->client_id.data);
-    memory_free((void *)c->username.data);
+    memory_free(c->expiry);
+    memory_free(c->username);
     memory_free(c->trouble);
     slab_free(w->clients, handle_slot(c->handle));
 }
 
 int client_set_username(struct client *c, struct bytes username)
 {
-    uint8_t *copy = NULL;
-    if (username.data != NULL && (copy = memory_copy(username.data, username.size)) == NULL)
-        return -ENOMEM;
-    memory_free((void *)c->username.data);
-    c->username = bytes_of(copy, username.size);
+    struct client_username *copy = NULL;
+    if (username.data != NULL) {
+        assert(username.size <= UINT16_MAX);
+        copy = memory_alloc(sizeof *copy + username.size);
+        if (copy == NULL)
+            return -ENOMEM;
+        copy->size = (uint16_t)username.size;
+        memcpy(copy->text, username.data, username.size);
+    }
+    memory_free(c->username);
+    c->username = copy;
+    return 0;
+}
+
+int client_set_expiry(struct client *c, uint32_t expiry_s)
+{
+    if (expiry_s != 0 && c->expiry == NULL) {
+        c->expiry = memory_alloc(sizeof *c->expiry);
+        if (c->expiry == NULL)
+            return -ENOMEM;
+        c->expiry->client = c;
+        timer_init(&c->expiry->timer, TIMER_SESSION_EXPIRY);
+    }
+    c->session_expiry_s = expiry_s;
     return 0;
 }
 
@@ -170,7 +187,7 @@ void client_on_connected(struct client *c, struct connection *connection, uint16
 {
     assert(c->connection == NULL);
     c->connection = connection;
-    timers_cancel(c->worker->timers, &c->expiry_timer);
+    stop_expiry(c);
     metrics_add(&c->worker->metrics, METRIC_clients_connected, 1);
     session_attach(c->session, receive_max);
     client_announce_to_groups(c);
@@ -205,7 +222,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
         return;
     }
     if (c->session_expiry_s != UINT32_MAX)
-        timers_set(w->timers, &c->expiry_timer,
+        timers_set(w->timers, &c->expiry->timer,
                    w->now_ns + (int64_t)c->session_expiry_s * SECOND_NS);
 }
 
@@ -217,9 +234,25 @@ void client_on_session_expiry(struct client *c)
 
 /* --------------------------------------------------------------------------- subscriptions ---- */
 
+struct bytes client_subscription_filter(const struct client_subscription *s)
+{
+    return s->is_shared ? router_share_filter(s->share) : router_subscription_filter(&s->route);
+}
+
+static struct bytes subscription_key(const void *subscription)
+{
+    return client_subscription_filter(subscription);
+}
+
+static struct few_kind kind_of(const struct client *c)
+{
+    return (struct few_kind){ subscription_key, c->worker->server->seed };
+}
+
 struct client_subscription *client_find_subscription(const struct client *c, struct bytes filter)
 {
-    return map_find(&c->subscriptions, filter);
+    struct few_kind kind = kind_of(c);
+    return few_find(&c->subscriptions, &kind, filter);
 }
 
 static struct subscriber subscriber_of(const struct client *c, uint32_t options, uint32_t id)
@@ -230,37 +263,38 @@ static struct subscriber subscriber_of(const struct client *c, uint32_t options,
 }
 
 /* Registers it with the router, for itself or as a group's member.  0 or -ENOMEM. */
-static int begin_subscription(struct client *c, struct client_subscription *s)
+static int begin_subscription(struct client *c, struct client_subscription *s, struct bytes whole,
+                              struct subscriber who)
 {
     struct worker *w = c->worker;
-    struct bytes whole = client_subscription_filter(s), name, filter;
+    struct router *router = w->server->router;
+    struct bytes name, filter;
+    struct share *share;
     bool is_new_group;
-    if (topic_filter_split_share(whole, &name, &filter) != SHARE_VALID)
-        return router_subscribe(w->server->router, whole, subscriber_of(c, s->options, s->id),
-                                &s->route);
+    s->is_shared = topic_filter_split_share(whole, &name, &filter) == SHARE_VALID;
+    if (!s->is_shared)
+        return router_subscribe(router, whole, who, &s->route);
     struct share_options options = { name, filter, shares_home_for(w, name, filter) };
-    return router_share_join(w->server->router, &options, &s->share, &is_new_group);
+    int result = router_share_join(router, &options, &share, &is_new_group);
+    if (result == 0)
+        s->share = share;
+    return result;
 }
 
 static struct client_subscription *add_subscription(struct client *c, struct bytes filter,
-                                                    uint32_t options, uint32_t id)
+                                                    struct subscriber who)
 {
-    assert(filter.size <= UINT16_MAX);
-    size_t size = offsetof(struct client_subscription, filter) + filter.size;
-    struct client_subscription *s = memory_alloc_zero(size > sizeof *s ? size : sizeof *s);
+    struct few_kind kind = kind_of(c);
+    struct client_subscription *s = memory_alloc_zero(sizeof *s);
     if (s == NULL)
         return NULL;
-    s->options = options;
-    s->id = id;
-    s->filter_size = (uint16_t)filter.size;
-    memcpy(s->filter, filter.data, filter.size);
-    if (map_add(&c->subscriptions, s) != 0) {
+    if (begin_subscription(c, s, filter, who) != 0) {
         memory_free(s);
         return NULL;
     }
-    if (begin_subscription(c, s) == 0)
+    if (few_add(&c->subscriptions, &kind, s) == 0) /* now that it has a filter */
         return s;
-    map_remove(&c->subscriptions, s);
+    client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
     memory_free(s);
     return NULL;
 }
@@ -269,16 +303,17 @@ int client_subscribe(struct client *c, struct bytes filter, uint32_t options, ui
                      bool *is_new)
 {
     struct client_subscription *s = client_find_subscription(c, filter);
-    bool existed = s != NULL;
-    if (s == NULL && (s = add_subscription(c, filter, options, id)) == NULL)
-        return -ENOMEM;
-    s->options = options; /* [MQTT-3.8.4-3] */
-    s->id = id;
     struct subscriber who = subscriber_of(c, options, id);
-    if (s->share != NULL)
-        shares_set_member(c, router_share_handle(s->share), who.options, who.id);
-    else if (existed)
-        router_subscription_update(c->worker->server->router, s->route, who.options, who.id);
+    bool existed = s != NULL;
+    if (s == NULL && (s = add_subscription(c, filter, who)) == NULL)
+        return -ENOMEM;
+    if (s->is_shared) { /* [MQTT-3.8.4-3] */
+        s->share_options = (uint16_t)who.options;
+        s->share_id = id;
+        shares_set_member(c, router_share_handle(s->share), who.options, id);
+    } else if (existed) {
+        router_subscription_update(c->worker->server->router, &s->route, who.options, id);
+    }
     *is_new = !existed;
     return 0;
 }
@@ -287,8 +322,8 @@ void client_end_subscription(struct client *c, struct client_subscription *s, en
 {
     struct router *router = c->worker->server->router;
     replay_forget(c, s);
-    if (s->share == NULL) {
-        router_unsubscribe(router, s->route);
+    if (!s->is_shared) {
+        router_unsubscribe(router, &s->route);
         return;
     }
     uint64_t group = router_share_handle(s->share);
@@ -300,12 +335,12 @@ bool client_unsubscribe(struct client *c, struct bytes filter)
     struct client_subscription *s = client_find_subscription(c, filter);
     if (s == NULL)
         return false;
-    if (s->share != NULL) {
+    if (s->is_shared) {
         session_adopt(c->session, router_share_handle(s->share));
         c->has_left_group = true;
     }
+    few_remove(&c->subscriptions, s); /* while it has its filter */
     client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
-    map_remove(&c->subscriptions, s);
     memory_free(s);
     return true;
 }
@@ -313,11 +348,9 @@ bool client_unsubscribe(struct client *c, struct bytes filter)
 void client_announce_to_groups(struct client *c)
 {
     size_t cursor = 0;
-    for (struct client_subscription *s; (s = map_next(&c->subscriptions, &cursor)) != NULL;) {
-        struct subscriber who = subscriber_of(c, s->options, s->id);
-        if (s->share != NULL)
-            shares_set_member(c, router_share_handle(s->share), who.options, who.id);
-    }
+    for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;)
+        if (s->is_shared)
+            shares_set_member(c, router_share_handle(s->share), s->share_options, s->share_id);
 }
 
 struct client_trouble *client_trouble(struct client *c)
@@ -337,8 +370,9 @@ void client_check(const struct client *c)
     assert(c->held_bytes == stats.queued_bytes + stats.inflight_bytes);
     assert(session_is_attached(c->session) == (c->connection != NULL));
     assert(c->connection == NULL || c->connection->client == c);
-    assert(map_find(&c->worker->clients_by_id, c->client_id) == c);
-    assert(!timer_is_set(&c->expiry_timer) || c->connection == NULL);
+    assert(c->entry->client == c);
+    assert(c->session_expiry_s == 0 || c->expiry != NULL);
+    assert(c->expiry == NULL || !timer_is_set(&c->expiry->timer) || c->connection == NULL);
     assert(c->will == NULL || (c->will->client == c && c->will->message != NULL));
     assert(c->trouble == NULL || c->trouble->client == c);
 }

@@ -4,9 +4,10 @@
  * Lives as long as the Session.  Owned by one worker. */
 #pragma once
 
+#include "base/few.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/timers.h"
+#include "broker/directory.h"
 #include "broker/post.h"
 #include "broker/publication.h"
 #include "config/config.h"
@@ -18,21 +19,35 @@ struct connection;
 struct replay;
 struct worker;
 
-/* One of the Client's subscriptions. */
+/* One of the Client's subscriptions.  What the router knows of it, or the group, is not here: the
+ * filter's text, and of one that is not shared the options. */
 struct client_subscription {
-    struct subscription *route; /* not shared */
-    struct share *share;        /* shared */
-    uint32_t options;
-    uint32_t id;
+    union {
+        struct subscription route;
+        struct {
+            struct share *share;
+            uint32_t share_id;
+        } __attribute__((packed, aligned(4))); /* is_shared */
+    };
+    uint16_t share_options; /* is_shared */
+    bool is_shared;
     bool wants_retained; /* it waits in the Client's replay */
-    uint16_t filter_size;
-    uint8_t filter[]; /* as the Client wrote it */
 };
 
-static inline struct bytes client_subscription_filter(const struct client_subscription *s)
-{
-    return (struct bytes){ s->filter, s->filter_size };
-}
+static_assert(sizeof(struct client_subscription) == 16, "there may be a million");
+
+struct bytes client_subscription_filter(const struct client_subscription *s); /* as he wrote it */
+
+/* For a Session that may outlive its Network Connection. */
+struct client_expiry {
+    struct client *client;
+    struct timer timer; /* runs while not connected, unless it never expires */
+};
+
+struct client_username {
+    uint16_t size;
+    uint8_t text[];
+};
 
 /* The Will Message, and when it is due once the connection is gone. */
 struct client_will {
@@ -57,27 +72,38 @@ struct client_trouble {
 struct client {
     struct worker *worker;
     uint64_t handle;
-    struct bytes client_id;  /* owned */
-    struct bytes username;   /* owned; data NULL: none */
-    uint64_t publisher_hash; /* of client_id */
+    struct directory_entry *entry;    /* our claim on the Client Identifier */
+    struct client_username *username; /* NULL: none */
     struct session *session;
     struct delivery_sink sink;
     struct connection *connection;  /* NULL: not connected */
-    struct map subscriptions;       /* struct client_subscription, by filter */
+    struct few subscriptions;       /* struct client_subscription, by filter */
     struct replay *replay;          /* Retained Messages on their way; NULL: none */
     struct client_will *will;       /* NULL: none */
     struct client_trouble *trouble; /* NULL: none so far */
+    struct client_expiry *expiry;   /* NULL: the Session ends with its connection */
 
-    bool has_left_group; /* once: handovers may still be on their way */
-    uint32_t held_count; /* messages of its session, as counted in the metrics */
     size_t held_bytes;
-    struct timer expiry_timer; /* runs while not connected */
+    uint32_t held_count;       /* messages of its session, as counted in the metrics */
+    uint32_t publisher_hash;   /* of the Client Identifier */
     uint32_t session_expiry_s; /* UINT32_MAX: never */
+    bool has_left_group;       /* once: handovers may still be on their way */
 };
 
-/* A new Session for a Client Identifier that has none here.  Takes over one claim in the directory
- * on success.  NULL: no memory. */
-struct client *client_create(struct worker *w, struct bytes client_id);
+static inline struct bytes client_id_of(const struct client *c)
+{
+    return directory_client_id(c->entry);
+}
+
+static inline struct bytes client_username(const struct client *c) /* data NULL: none */
+{
+    return c->username == NULL ? (struct bytes){ 0 }
+                               : (struct bytes){ c->username->text, c->username->size };
+}
+
+/* A new Session for a Client Identifier that has none.  Takes over the claim on success.  NULL: no
+ * memory. */
+struct client *client_create(struct worker *w, struct directory_entry *claim);
 
 /* Ends the Session: subscriptions, queue and all.  Its connection must be gone.  Gives the claim
  * back. */
@@ -104,6 +130,8 @@ void client_publish_will(struct client *c); /* now, if there is one */
 void client_on_will_delay(struct client *c);
 
 int client_set_username(struct client *c, struct bytes username); /* data NULL: none; 0, -ENOMEM */
+/* 0, or -ENOMEM if it was 0 before. */
+int client_set_expiry(struct client *c, uint32_t expiry_s);
 uint16_t client_window(const struct client *c); /* messages of QoS > 0 in flight, at most */
 struct session_options client_session_options(const struct config *config);
 

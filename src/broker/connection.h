@@ -7,16 +7,17 @@
  * until the end of the turn, so that callers up the stack may still ask for its state. */
 #pragma once
 
-#include "base/buffer.h"
 #include "base/list.h"
 #include "base/timers.h"
 #include "broker/publication.h"
 #include "broker/topic_alias.h"
 #include "broker/worker.h"
+#include "io/received.h"
 #include "io/sendq.h"
 #include "mqtt/packet.h"
 
 struct client;
+struct directory_entry;
 
 struct connection_aliases {
     struct alias_in in;
@@ -34,23 +35,28 @@ enum {                            /* why it is not read: a set */
        PAUSED_BY_MEMORY = 1 << 1, /* memory_limit is near */
 };
 
+/* What is here of a packet that is not complete; or only how large the next one will be. */
+struct unfinished {
+    struct received *in;  /* NULL: nothing has come of it */
+    uint32_t packet_size; /* as far as its header said; 0: not known.  NULL above: as expected */
+    int64_t begun_ns;
+};
+struct unfinished *unfinished_create(struct bytes bytes); /* a copy of them; NULL: no memory */
+void unfinished_destroy(struct unfinished *u);            /* NULL is fine */
+
+/* There may be a million, nearly all of them idle: what they have no use for is a NULL. */
 struct connection {
     struct source source;
-    enum connection_state state;
-    struct worker *worker;
-    struct stream *stream;
-    struct client *client; /* once OPEN */
-    struct list link, dirty_link, paused_link;
-
-    enum version version;
+    uint8_t state;    /* enum connection_state */
+    uint8_t version;  /* enum version */
     uint8_t listener; /* index in the configuration */
-    bool is_placed;   /* this worker is the one for its Session, and holds a claim for it */
-    bool has_assigned_id;
-    bool is_bridge;
-    bool is_broken; /* cannot go on: closed at the end of the turn */
-    bool wants_problem_information;
-    uint8_t watched; /* what the poller was asked for */
+    uint8_t watched;  /* what the poller was asked for */
     uint8_t paused;
+    bool is_placed : 1; /* this worker is the one for its Session, and holds a claim for it */
+    bool has_assigned_id : 1;
+    bool is_bridge : 1;
+    bool is_broken : 1; /* cannot go on: closed at the end of the turn */
+    bool wants_problem_information : 1;
     uint16_t keep_alive_s;       /* 0: none */
     uint16_t receive_max;        /* ours: how many of QoS 2 it may have open */
     uint16_t client_receive_max; /* the Client's: how many we may have in flight */
@@ -75,10 +81,10 @@ struct connection {
 struct handoff {
     struct stream *stream;
     unsigned listener;
-    int64_t opened_ns; /* as worker_live_ns */
-    struct bytes client_id; /* owned; of which it carries a claim in the directory */
-    bool has_assigned_id;   /* we chose it: CONNECT says nothing */
-    struct buffer received;
+    int64_t opened_ns;             /* as worker_live_ns */
+    struct directory_entry *claim; /* on the Client Identifier; NULL: used */
+    bool has_assigned_id;          /* we chose it: CONNECT says nothing */
+    struct unfinished *received;
 };
 /* Closes the stream and gives the claim back, if they are still there.  NULL is fine. */
 void handoff_destroy(struct worker *w, struct handoff *h);
@@ -86,6 +92,9 @@ void handoff_destroy(struct worker *w, struct handoff *h);
 void connection_accept(struct worker *w, unsigned listener, struct stream *stream);
 void connection_take(struct worker *w, struct handoff *h); /* takes over */
 void connection_destroy(struct connection *c);
+
+/* Walks all that are not closed: start with NULL; NULL at the end. */
+struct connection *connection_next(const struct worker *w, const struct connection *after);
 
 /* For a handoff: the stream, no longer watched; the connection is closed without a word. */
 struct stream *connection_give_up_stream(struct connection *c);

@@ -4,17 +4,9 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include <assert.h>
-#include <errno.h>
 #include <pthread.h>
 
 enum { SHARDS = 64 };
-
-struct entry {
-    uint32_t claims;
-    uint16_t worker;
-    uint16_t size;
-    uint8_t client_id[];
-};
 
 struct shard {
     pthread_mutex_t lock; /* guards entries and what they point at */
@@ -28,8 +20,7 @@ struct directory {
 
 static struct bytes key_of(const void *entry)
 {
-    const struct entry *e = entry;
-    return (struct bytes){ e->client_id, e->size };
+    return directory_client_id(entry);
 }
 
 struct directory *directory_create(uint64_t seed)
@@ -64,13 +55,14 @@ static struct shard *lock_shard(struct directory *d, struct bytes client_id)
     return s;
 }
 
-static struct entry *add_entry(struct map *entries, struct bytes client_id, unsigned worker)
+static struct directory_entry *add_entry(struct map *entries, struct bytes client_id,
+                                         unsigned worker)
 {
     assert(worker <= UINT16_MAX && client_id.size <= UINT16_MAX);
-    struct entry *e = memory_alloc(sizeof *e + client_id.size);
+    struct directory_entry *e = memory_alloc(sizeof *e + client_id.size);
     if (e == NULL)
         return NULL;
-    *e = (struct entry){ .worker = (uint16_t)worker, .size = (uint16_t)client_id.size };
+    *e = (struct directory_entry){ .worker = (uint16_t)worker, .size = (uint16_t)client_id.size };
     memcpy(e->client_id, client_id.data, client_id.size);
     if (map_add(entries, e) == 0)
         return e;
@@ -78,31 +70,37 @@ static struct entry *add_entry(struct map *entries, struct bytes client_id, unsi
     return NULL;
 }
 
-int directory_claim(struct directory *d, struct bytes client_id, unsigned preferred,
-                    unsigned *worker)
+struct directory_entry *directory_claim(struct directory *d, struct bytes client_id,
+                                        unsigned preferred)
 {
     struct shard *s = lock_shard(d, client_id);
-    struct entry *e = map_find(&s->entries, client_id);
+    struct directory_entry *e = map_find(&s->entries, client_id);
     if (e == NULL)
         e = add_entry(&s->entries, client_id, preferred);
-    if (e != NULL) {
+    if (e != NULL)
         e->claims++;
-        *worker = e->worker;
-    }
     pthread_mutex_unlock(&s->lock);
-    return e == NULL ? -ENOMEM : 0;
+    return e;
 }
 
-void directory_release(struct directory *d, struct bytes client_id)
+void directory_release(struct directory *d, struct directory_entry *e)
 {
-    struct shard *s = lock_shard(d, client_id);
-    struct entry *e = map_find(&s->entries, client_id);
-    assert(e != NULL && e->claims > 0);
+    struct shard *s = lock_shard(d, directory_client_id(e));
+    assert(e->claims > 0);
     if (--e->claims == 0) {
+        assert(e->client == NULL);
         map_remove(&s->entries, e);
         memory_free(e);
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+struct directory_entry *directory_find(struct directory *d, struct bytes client_id)
+{
+    struct shard *s = lock_shard(d, client_id);
+    struct directory_entry *e = map_find(&s->entries, client_id);
+    pthread_mutex_unlock(&s->lock);
+    return e;
 }
 
 size_t directory_count(struct directory *d)

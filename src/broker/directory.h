@@ -8,15 +8,33 @@
 
 #include "base/bytes.h"
 
+struct client;
 struct directory;
+
+/* A Client Identifier that is claimed.  Good as long as one holds a claim. */
+struct directory_entry {
+    struct client *client; /* the Session; NULL: none yet.  Only for the owner's own thread */
+    uint32_t claims;       /* under the shard's lock */
+    uint16_t worker;       /* the owner: does not change */
+    uint16_t size;
+    uint8_t client_id[];
+};
+
+static inline struct bytes directory_client_id(const struct directory_entry *e)
+{
+    return (struct bytes){ e->client_id, e->size };
+}
 
 struct directory *directory_create(uint64_t seed); /* NULL: no memory */
 void directory_destroy(struct directory *d);       /* NULL is fine; no claim may be left */
 
-/* Takes a claim.  *worker is the owner: the one that others' claims name, or `preferred` if this
- * is the first.  0 or -ENOMEM. */
-int directory_claim(struct directory *d, struct bytes client_id, unsigned preferred,
-                    unsigned *worker);
-void directory_release(struct directory *d, struct bytes client_id); /* gives one claim back */
+/* Takes a claim.  The owner is the worker that others' claims name, or `preferred` if this is the
+ * first.  NULL: no memory. */
+struct directory_entry *directory_claim(struct directory *d, struct bytes client_id,
+                                        unsigned preferred);
+void directory_release(struct directory *d, struct directory_entry *e); /* gives one claim back */
+
+/* Takes no claim: good while nobody else gives one back.  NULL: nobody has a claim. */
+struct directory_entry *directory_find(struct directory *d, struct bytes client_id);
 
 size_t directory_count(struct directory *d); /* entries */

@@ -19,6 +19,11 @@ struct inflight_ring {
 struct inflight {
     struct inflight_ring *ring; /* kept while it is empty, until trimmed; NULL: none */
     uint16_t next_id;
+
+    /* What the session notes of its Network Connection; here, where there is room for it. */
+    uint16_t window;  /* how many it may have open; 0: not attached to one */
+    uint16_t resend;  /* Packet Identifier, 0: nothing left to send again */
+    uint16_t unacked; /* sent in this connection and not finished */
 };
 
 static inline uint32_t inflight_count(const struct inflight *w)

@@ -23,10 +23,6 @@ struct session {
     struct queue queue;
     struct packet_id_set received; /* QoS 2, PUBREC sent, PUBREL awaited */
     struct inflight inflight;
-    bool is_attached;
-    uint16_t window;  /* while attached */
-    uint16_t resend;  /* Packet Identifier, 0: nothing left to send again */
-    uint32_t unacked; /* sent in this connection and not finished */
 };
 
 struct session *session_create(const struct session_options *o, struct delivery_sink *sink)
@@ -40,6 +36,11 @@ struct session *session_create(const struct session_options *o, struct delivery_
     queue_init(&s->queue);
     inflight_init(&s->inflight);
     return s;
+}
+
+bool session_is_attached(const struct session *s)
+{
+    return s->inflight.window > 0;
 }
 
 static void drop(struct session *s, struct delivery *d, enum drop cause)
@@ -76,10 +77,10 @@ static uint16_t id_newer_than(const struct session *s, const struct delivery *d)
 
 static void finish(struct session *s, struct delivery *d)
 {
-    if (d->packet_id == s->resend)
-        s->resend = id_newer_than(s, d);
-    if ((d->flags & DELIVERY_UNSENT) == 0 && s->is_attached)
-        s->unacked--;
+    if (d->packet_id == s->inflight.resend)
+        s->inflight.resend = id_newer_than(s, d);
+    if ((d->flags & DELIVERY_UNSENT) == 0 && session_is_attached(s))
+        s->inflight.unacked--;
     if (d->group != 0)
         s->sink->ops->on_finished(s->sink, d);
     inflight_remove(&s->inflight, d);
@@ -102,27 +103,27 @@ static void send(struct session *s, struct delivery *d, bool dup)
 /* One step of sending again.  False: the window is full.  A PUBREL needs no place in it. */
 static bool send_again(struct session *s)
 {
-    struct delivery *d = inflight_find(&s->inflight, s->resend);
+    struct delivery *d = inflight_find(&s->inflight, s->inflight.resend);
     assert(d != NULL && (d->flags & DELIVERY_UNSENT) != 0);
-    if (d->state != DELIVERY_AWAITS_PUBCOMP && s->unacked >= s->window)
+    if (d->state != DELIVERY_AWAITS_PUBCOMP && s->inflight.unacked >= s->inflight.window)
         return false;
-    s->resend = id_newer_than(s, d);
+    s->inflight.resend = id_newer_than(s, d);
     d->flags &= (uint8_t)~DELIVERY_UNSENT;
-    s->unacked++;
+    s->inflight.unacked++;
     send(s, d, true); /* [MQTT-3.3.1-1] */
     return true;
 }
 
 static bool has_room(const struct session *s, const struct delivery *d)
 {
-    assert(s->resend == 0 && s->unacked == inflight_count(&s->inflight));
+    assert(s->inflight.resend == 0 && s->inflight.unacked == inflight_count(&s->inflight));
     if (d->qos == 0)
         return true;
     size_t max = s->options->inflight_bytes_max;
     if (max > 0 && inflight_count(&s->inflight) > 0 &&
         inflight_bytes(&s->inflight) + delivery_size(d) > max)
         return false;
-    return s->unacked < s->window;
+    return s->inflight.unacked < s->inflight.window;
 }
 
 /* Sends *d, for which there is room, and takes it over.  -ENOMEM: nothing happened. */
@@ -132,7 +133,7 @@ static int send_first_time(struct session *s, struct delivery *d)
         struct delivery *stored = inflight_add(&s->inflight, d);
         if (stored == NULL)
             return -ENOMEM;
-        s->unacked++;
+        s->inflight.unacked++;
         send(s, stored, false);
         return 0;
     }
@@ -166,15 +167,16 @@ static bool send_queued(struct session *s, int64_t now_ns)
 
 bool session_waits(const struct session *s)
 {
-    return s->resend != 0 || queue_count(&s->queue) > 0;
+    return s->inflight.resend != 0 || queue_count(&s->queue) > 0;
 }
 
 void session_pump(struct session *s, int64_t now_ns)
 {
-    while (s->is_attached && s->resend != 0 && !s->sink->ops->is_congested(s->sink))
+    while (session_is_attached(s) && s->inflight.resend != 0 &&
+           !s->sink->ops->is_congested(s->sink))
         if (!send_again(s))
             return;
-    while (s->is_attached && s->resend == 0 && queue_count(&s->queue) > 0 &&
+    while (session_is_attached(s) && s->inflight.resend == 0 && queue_count(&s->queue) > 0 &&
            !s->sink->ops->is_congested(s->sink))
         if (!send_queued(s, now_ns))
             return;
@@ -182,15 +184,15 @@ void session_pump(struct session *s, int64_t now_ns)
 
 void session_attach(struct session *s, uint16_t receive_max)
 {
-    assert(!s->is_attached && receive_max > 0);
-    s->is_attached = true;
-    s->window = receive_max < s->options->inflight_max ? receive_max : s->options->inflight_max;
-    s->unacked = 0;
-    s->resend = 0;
+    assert(!session_is_attached(s) && receive_max > 0);
+    s->inflight.window =
+        receive_max < s->options->inflight_max ? receive_max : s->options->inflight_max;
+    s->inflight.unacked = 0;
+    s->inflight.resend = 0;
     for (struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;) {
         d->flags |= DELIVERY_UNSENT;
-        if (s->resend == 0)
-            s->resend = d->packet_id;
+        if (s->inflight.resend == 0)
+            s->inflight.resend = d->packet_id;
     }
 }
 
@@ -212,7 +214,7 @@ static void return_to_groups(struct session *s)
 
 void session_detach(struct session *s)
 {
-    s->is_attached = false;
+    s->inflight.window = 0;
     return_to_groups(s);
 }
 
@@ -226,11 +228,6 @@ void session_adopt(struct session *s, uint64_t group)
     for (struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
         if (d->group == group)
             d->group = d->ticket = 0;
-}
-
-bool session_is_attached(const struct session *s)
-{
-    return s->is_attached;
 }
 
 /* ------------------------------------------------------------------------------ queueing ------ */
@@ -292,9 +289,9 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
  * the Client was away goes first [MQTT-4.6.0-5]. */
 static void deliver_qos0(struct session *s, struct delivery *d, int64_t now_ns)
 {
-    if (!s->is_attached && s->options->queue_qos0) {
+    if (!session_is_attached(s) && s->options->queue_qos0) {
         enqueue(s, d, now_ns);
-    } else if (!s->is_attached) {
+    } else if (!session_is_attached(s)) {
         drop(s, d, DROP_OFFLINE);
     } else if (s->sink->ops->is_flooded(s->sink)) {
         drop(s, d, DROP_SLOW);
@@ -312,8 +309,8 @@ void session_deliver(struct session *s, struct delivery *d, int64_t now_ns)
         drop(s, d, DROP_EXPIRED);
     } else if (d->qos == 0) {
         deliver_qos0(s, d, now_ns);
-    } else if (s->is_attached && s->resend == 0 && queue_count(&s->queue) == 0 && has_room(s, d) &&
-               !s->sink->ops->is_congested(s->sink)) {
+    } else if (session_is_attached(s) && s->inflight.resend == 0 && queue_count(&s->queue) == 0 &&
+               has_room(s, d) && !s->sink->ops->is_congested(s->sink)) {
         if (send_first_time(s, d) != 0)
             enqueue(s, d, now_ns);
     } else {
@@ -421,9 +418,8 @@ void session_check(const struct session *s)
     inflight_check(&s->inflight);
     for (const struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
         unacked += (d->flags & DELIVERY_UNSENT) == 0;
-    if (!s->is_attached)
+    if (!session_is_attached(s))
         return;
-    assert(unacked == s->unacked);
-    assert((s->resend == 0) == (unacked == inflight_count(&s->inflight)));
-    assert(s->window > 0);
+    assert(unacked == s->inflight.unacked);
+    assert((s->inflight.resend == 0) == (unacked == inflight_count(&s->inflight)));
 }
