@@ -13,8 +13,9 @@ struct debug_tap {
 static const char *client_text(const struct connection *c, struct log_text *buffer)
 {
     if (c->client == NULL)
-        return c->stream->peer;
-    *buffer = log_escape(c->client->client_id);
+        snprintf(buffer->text, sizeof buffer->text, "%s", stream_peer(c->stream).text);
+    else
+        *buffer = log_escape(client_id_of(c->client));
     return buffer->text;
 }
 

@@ -202,8 +202,9 @@ struct drain {
     struct load load;
     struct writer writer;
     struct session *sessions;
-    uint32_t unfinished; /* Sessions that have not taken everything */
+    uint32_t unfinished; /* Sessions that have not taken everything, or are not gone */
     bool is_draining;    /* else they come to subscribe, or to be removed */
+    bool is_parting;     /* they have said DISCONNECT */
 };
 
 struct session {
@@ -256,6 +257,8 @@ static void on_session_packet(struct peer *p, const struct packet *packet)
     struct session *s = container_of(p, struct session, peer);
     struct drain *d = drain_of(p);
     bool has_all = s->next == d->load.spec->queued;
+    if (d->is_parting) /* interrupted: the rest stays unread */
+        return;
     if (packet->type == PACKET_PUBLISH && d->is_draining && !has_all) {
         on_queued(d, s, &packet->publish);
         return;
@@ -264,6 +267,15 @@ static void on_session_packet(struct peer *p, const struct packet *packet)
         check_suback(p, &packet->suback, 1);
     else if (packet->type != PACKET_PINGRESP || !has_all)
         bench_fail("client %u: unexpected %s", p->index, packet_type_name(packet->type));
+    d->unfinished--;
+    d->load.heard_ns = d->load.loop.now_ns;
+}
+
+static void on_session_closed(struct peer *p)
+{
+    struct drain *d = drain_of(p);
+    if (!d->is_parting)
+        bench_fail("client %u: the broker hung up", p->index);
     d->unfinished--;
     d->load.heard_ns = d->load.loop.now_ns;
 }
@@ -287,18 +299,27 @@ static void session_open(struct session *s, bool clean_start)
     peer_open(&s->peer, &connect);
 }
 
+/* Until the broker has closed: what is published while it does not know yet that a Client is gone,
+ * it sends to nobody, and once more, with DUP, when the Client is back. */
 static void disconnect_all(struct drain *d)
 {
+    struct packet goodbye = { .type = PACKET_DISCONNECT };
     while (d->load.loop.opening > 0)
         load_turn(&d->load, INT64_MAX, "CONNACK");
+    d->is_parting = true;
+    d->unfinished = d->load.spec->subscribers;
     for (uint32_t i = 0; i < d->load.spec->subscribers; i++)
-        peer_disconnect(&d->sessions[i].peer);
+        peer_send(&d->sessions[i].peer, &goodbye);
+    while (d->unfinished > 0)
+        load_turn(&d->load, INT64_MAX, "for the broker to close after DISCONNECT");
+    d->is_parting = false;
 }
 
 static void make_sessions(struct drain *d)
 {
     static const struct peer_ops ops = { .on_packet = on_session_packet,
-                                         .on_open = on_session_open };
+                                         .on_open = on_session_open,
+                                         .on_closed = on_session_closed };
     const struct bench_spec *spec = d->load.spec;
     d->sessions = bench_alloc(spec->subscribers, sizeof *d->sessions);
     d->unfinished = spec->subscribers;

@@ -31,8 +31,6 @@ static struct connection *create(struct worker *w, unsigned listener, struct str
     c->wants_problem_information = true;
     list_init(&c->link);
     list_init(&c->dirty_link);
-    list_init(&c->paused_link);
-    buffer_init(&c->rx);
     sendq_init(&c->tx);
     timer_init(&c->timer, TIMER_CONNECTION);
     return c;
@@ -46,23 +44,28 @@ static void count_connection(struct worker *w, unsigned listener, int by)
                               memory_order_relaxed);
 }
 
-/* Watches the stream and starts the clock.  NULL: the stream is closed. */
+/* Starts the clock.  NULL: the stream is closed. */
 static struct connection *begin(struct worker *w, unsigned listener, struct stream *stream,
                                 int64_t opened_ns)
 {
     struct connection *c = create(w, listener, stream);
-    if (c == NULL || w->env->network->watch(w->poller, stream, NET_READ, c) != 0) {
-        memory_free(c);
+    if (c == NULL) {
         stream->ops->close(stream);
         metrics_add(&w->metrics, METRIC_connections_refused, 1);
         return NULL;
     }
-    c->watched = NET_READ;
     c->received_ns = opened_ns;
     list_push_back(&w->connections, &c->link);
     count_connection(w, listener, 1);
     timers_set(w->timers, &c->timer, w->now_ns + (int64_t)w->config->connect_timeout_s * SECOND_NS);
     return c;
+}
+
+/* It has been read once. */
+static void watch_first(struct connection *c)
+{
+    if (c->paused == 0)
+        connection_watch(c, NET_READ);
 }
 
 static bool is_over_limits(const struct worker *w, unsigned listener)
@@ -77,18 +80,18 @@ static bool is_over_limits(const struct worker *w, unsigned listener)
 }
 
 /* "192.0.2.7:40112" without the port. */
-static struct bytes address_of(const struct stream *stream)
+static struct bytes address_of(const struct peer_name *peer)
 {
-    const char *colon = strrchr(stream->peer, ':');
-    return bytes_of(stream->peer,
-                    colon == NULL ? strlen(stream->peer) : (size_t)(colon - stream->peer));
+    const char *colon = strrchr(peer->text, ':');
+    return bytes_of(peer->text, colon == NULL ? strlen(peer->text) : (size_t)(colon - peer->text));
 }
 
 void connection_accept(struct worker *w, unsigned listener, struct stream *stream)
 {
     metrics_add(&w->metrics, METRIC_sockets_accepted, 1);
     if (is_over_limits(w, listener)) {
-        struct bytes address = address_of(stream);
+        struct peer_name peer = stream_peer(stream);
+        struct bytes address = address_of(&peer);
         log_line(w->log, LOG_TYPE_NOTICE,
                  "Client connection from %.*s denied: max_connections exceeded.", (int)address.size,
                  (const char *)address.data);
@@ -96,9 +99,16 @@ void connection_accept(struct worker *w, unsigned listener, struct stream *strea
         stream->ops->close(stream);
         return;
     }
-    if (begin(w, listener, stream, worker_live_ns(w)) != NULL && w->config->connection_messages)
-        log_line(w->log, LOG_TYPE_NOTICE, "New connection from %s on port %d.", stream->peer,
-                 w->config->listeners[listener].port);
+    struct connection *c = begin(w, listener, stream, worker_live_ns(w));
+    if (c == NULL)
+        return;
+    if (w->config->connection_messages)
+        log_line(w->log, LOG_TYPE_NOTICE, "New connection from %s on port %d.",
+                 stream_peer(stream).text, w->config->listeners[listener].port);
+    /* CONNECT is here already, mostly; and if the Session is another worker's, or the Client is
+     * refused, there is nothing to watch. */
+    connection_on_event(c, NET_READ);
+    watch_first(c);
 }
 
 void handoff_destroy(struct worker *w, struct handoff *h)
@@ -107,10 +117,9 @@ void handoff_destroy(struct worker *w, struct handoff *h)
         return;
     if (h->stream != NULL)
         h->stream->ops->close(h->stream);
-    if (h->client_id.data != NULL)
-        directory_release(w->server->directory, h->client_id);
-    buffer_fini(&h->received);
-    memory_free((void *)h->client_id.data);
+    if (h->claim != NULL)
+        directory_release(w->server->directory, h->claim);
+    unfinished_destroy(h->received);
     memory_free(h);
 }
 
@@ -123,12 +132,13 @@ void connection_take(struct worker *w, struct handoff *h)
     }
     if (c != NULL) {
         c->is_placed = true;
-        c->placed_id = h->client_id;
         c->has_assigned_id = h->has_assigned_id;
         c->rx = h->received;
-        h->client_id = (struct bytes){ 0 };
-        buffer_init(&h->received);
+        h->received = NULL;
+        w->arriving = h;
         connection_process(c); /* its CONNECT is complete: the claim is used now */
+        w->arriving = NULL;
+        watch_first(c);
     }
     handoff_destroy(w, h);
 }
@@ -157,17 +167,23 @@ void connection_destroy(struct connection *c)
     assert(c->state == CONNECTION_CLOSED && c->client == NULL && c->stream == NULL);
     list_remove(&c->link);
     list_remove(&c->dirty_link);
-    list_remove(&c->paused_link);
     timers_cancel(c->worker->timers, &c->timer);
-    buffer_fini(&c->rx);
+    unfinished_destroy(c->rx);
     sendq_fini(&c->tx, &c->worker->chunks);
     if (c->aliases != NULL) {
         alias_in_fini(&c->aliases->in);
         alias_out_fini(&c->aliases->out);
     }
     memory_free(c->aliases);
-    memory_free((void *)c->placed_id.data);
     memory_free(c);
+}
+
+struct connection *connection_next(const struct worker *w, const struct connection *after)
+{
+    const struct list *next = after == NULL ? w->connections.next : after->link.next;
+    if (next == &w->connections)
+        next = w->paused.next;
+    return next == &w->paused ? NULL : container_of(next, struct connection, link);
 }
 
 /* ------------------------------------------------------------------------------------ ending -- */
@@ -180,11 +196,11 @@ static void log_end(const struct connection *c, bool is_clean, const char *text)
         return;
     if (c->client != NULL)
         log_line(w->log, LOG_TYPE_NOTICE, "Client %s [%s] disconnected%s%s.",
-                 LOG_TEXT(c->client->client_id), c->stream->peer, is_clean ? "" : ": ",
-                 is_clean ? "" : text);
+                 LOG_TEXT(client_id_of(c->client)), stream_peer(c->stream).text,
+                 is_clean ? "" : ": ", is_clean ? "" : text);
     else
         log_line(w->log, LOG_TYPE_NOTICE, "Client <unknown> [%s] disconnected: %s.",
-                 c->stream->peer, text);
+                 stream_peer(c->stream).text, text);
 }
 
 void connection_close(struct connection *c, bool is_clean, const char *text)
@@ -197,7 +213,6 @@ void connection_close(struct connection *c, bool is_clean, const char *text)
     if (c->stream != NULL) {
         log_end(c, is_clean, text);
         connection_flush_last(c);
-        w->env->network->unwatch(w->poller, c->stream);
         c->stream->ops->close(c->stream);
         c->stream = NULL;
     }
@@ -240,9 +255,9 @@ static int64_t connect_deadline(const struct connection *c)
 
 static int64_t packet_deadline(const struct connection *c)
 {
-    if (c->rx.size == 0 || c->paused != 0)
+    if (c->rx == NULL || c->rx->in == NULL || c->paused != 0)
         return INT64_MAX;
-    return c->rx_begun_ns + (int64_t)c->worker->config->packet_timeout_s * SECOND_NS;
+    return c->rx->begun_ns + (int64_t)c->worker->config->packet_timeout_s * SECOND_NS;
 }
 
 static int64_t stuck_deadline(const struct connection *c)
@@ -268,7 +283,7 @@ void connection_arm(struct connection *c)
     if (deadline == INT64_MAX)
         return;
     deadline += c->worker->stalled_ns; /* back to the timers' clock */
-    if (!timer_is_set(&c->timer) || deadline < c->timer.deadline_ns)
+    if (!timer_is_set(&c->timer) || deadline < timer_deadline_ns(&c->timer))
         timers_set(c->worker->timers, &c->timer, deadline);
 }
 
@@ -309,7 +324,8 @@ void connection_pause(struct connection *c, unsigned why)
     if (c->state == CONNECTION_CLOSED)
         return;
     if (c->paused == 0) {
-        list_push_back(&c->worker->paused, &c->paused_link);
+        list_remove(&c->link);
+        list_push_back(&c->worker->paused, &c->link);
         metrics_add(&c->worker->metrics, METRIC_reads_paused, 1);
     }
     c->paused |= (uint8_t)why;
@@ -321,10 +337,13 @@ void connection_resume(struct connection *c, unsigned why)
     c->paused &= (uint8_t)~why;
     if (c->state == CONNECTION_CLOSED || c->paused != 0)
         return;
-    list_remove(&c->paused_link);
+    list_remove(&c->link);
+    list_push_back(&c->worker->connections, &c->link);
     if (c->worker->phase != WORKER_RUNS) /* nothing is read any more */
         return;
-    c->received_ns = c->rx_begun_ns = worker_live_ns(c->worker);
+    c->received_ns = worker_live_ns(c->worker);
+    if (c->rx != NULL)
+        c->rx->begun_ns = c->received_ns;
     connection_watch(c, c->watched | NET_READ);
     connection_process(c);
     if (c->state != CONNECTION_CLOSED)
@@ -335,7 +354,8 @@ void connection_check(const struct connection *c)
 {
     assert((c->state == CONNECTION_OPEN) == (c->client != NULL));
     assert(c->client == NULL || c->client->connection == c);
-    assert((c->paused != 0) == !list_is_empty(&c->paused_link));
+    assert(c->rx == NULL || (c->rx->in == NULL ? c->rx->packet_size > 0 : c->rx->in->size > 0));
+    assert(c->rx == NULL || c->rx->in == NULL || block_is_unshared(&c->rx->in->block));
     assert(c->paused == 0 || (c->watched & NET_READ) == 0);
     sendq_check(&c->tx);
 }

@@ -298,7 +298,7 @@ static bool is_for_many(const struct connection *c, const struct publication *pu
                         const struct sending *how)
 {
     return pub->copies >= SHARED_FROM_COPIES && how->qos == 0 && how->id_count == 0 &&
-           c->alias_out_max == 0 && c->watched == NET_READ && c->worker->taps == NULL &&
+           c->alias_out_max == 0 && (c->watched & NET_WRITE) == 0 && c->worker->taps == NULL &&
            pub->message->payload.size < REFER_FROM_SIZE;
 }
 
@@ -347,6 +347,38 @@ static bool send_form(struct connection *c, struct publication *pub, const struc
     return true;
 }
 
+/* ------------------------------------------------------------------------------- as it came --- */
+
+/* Would we write the very bytes that the publisher wrote? */
+static bool goes_as_it_came(const struct connection *c, const struct publication *pub,
+                            const struct sending *how)
+{
+    return pub->packet.size >= AS_IT_CAME_FROM_SIZE && pub->packet.size <= c->max_packet_size &&
+           how->qos == 0 && how->retain == pub->message->retain && how->id_count == 0 &&
+           pub->packet_has_properties == version_has_properties(c->version) &&
+           c->alias_out_max == 0 && c->worker->taps == NULL;
+}
+
+/* Refers to the packet where it was received: for as long as it takes if it is most of that block,
+ * and else for this turn.  False: it has to be encoded. */
+static bool send_as_it_came(struct connection *c, struct publication *pub,
+                            const struct sending *how)
+{
+    size_t before = c->tx.size;
+    struct chunk_pool *pool = &c->worker->chunks;
+    bool may_stay = received_is_worth(pub->in, pub->packet.size);
+    if (!may_stay && (pub->copies > 0 || (c->watched & NET_WRITE) != 0))
+        return false;
+    int result = may_stay ? sendq_refer(&c->tx, pool, &pub->in->block, pub->packet)
+                          : sendq_borrow(&c->tx, pool, &pub->in->block, pub->packet);
+    make_dirty(c);
+    if (result != 0)
+        give_up(c);
+    else
+        publish_sent(c, pub->message->payload.size, before);
+    return true;
+}
+
 /* --------------------------------------------------------------------------------- PUBLISH ---- */
 
 bool connection_send_publish(struct connection *c, struct publication *pub,
@@ -356,6 +388,10 @@ bool connection_send_publish(struct connection *c, struct publication *pub,
         return true; /* as if lost on the wire */
     if (is_for_many(c, pub, how))
         return send_form(c, pub, how);
+    if (goes_as_it_came(c, pub, how) && send_as_it_came(c, pub, how)) {
+        pub->copies++;
+        return true;
+    }
     pub->copies++;
     struct publish p UNINITIALIZED;
     bool is_new_alias;

@@ -42,7 +42,7 @@ void client_on_drop(struct client *c, enum drop cause)
     t->drop_logged_ns = w->now_ns;
     log_line(w->log, LOG_TYPE_NOTICE,
              "Outgoing messages are being dropped for client %s. (%s; %u so far)",
-             LOG_TEXT(c->client_id), drop_texts[cause], t->drops[cause]);
+             LOG_TEXT(client_id_of(c)), drop_texts[cause], t->drops[cause]);
 }
 
 /* ------------------------------------------------------------------------- the session's sink - */
@@ -61,7 +61,7 @@ static enum drop send_publish(struct delivery_sink *sink, const struct delivery 
                            .dup = dup,
                            .packet_id = d->packet_id };
     how.id_count = delivery_ids(d, &how.ids);
-    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, d->message->topic))
+    if (!auth_permits(client_id_of(c), client_username(c), AUTH_RECEIVE, d->message->topic))
         return DROP_NOT_AUTHORIZED;
     return connection_send_publish(c->connection, &p, &how) ? DROP_NONE : DROP_TOO_LARGE;
 }
@@ -203,7 +203,7 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
     uint8_t qos = granted_qos(c->worker, m, options);
     bool retain = retain_flag(c, m, options, is_retained);
 
-    if (!auth_permits(c->client_id, c->username, AUTH_RECEIVE, m->topic)) {
+    if (!auth_permits(client_id_of(c), client_username(c), AUTH_RECEIVE, m->topic)) {
         client_on_drop(c, DROP_NOT_AUTHORIZED);
     } else if (qos == 0 && c->connection != NULL && many_ids == NULL &&
                !session_has_queued_qos0(c->session)) {

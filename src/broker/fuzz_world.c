@@ -24,7 +24,6 @@ enum {
 
 struct fuzz_stream {
     struct stream stream;
-    char peer[24]; /* its text */
     struct fuzz_world *world;
     struct fuzz_link *link; /* NULL: a listener */
     unsigned listener;
@@ -152,7 +151,6 @@ static ssize_t link_send(struct stream *stream, const struct iovec *parts, int c
 static void stream_close(struct stream *stream)
 {
     struct fuzz_stream *s = fuzz_stream(stream);
-    assert(list_is_empty(&s->in_poller) || s->link == NULL);
     list_remove(&s->in_poller);
     if (s->link != NULL)
         s->link->held = NULL;
@@ -181,7 +179,7 @@ static struct fuzz_stream *stream_create(struct fuzz_world *w, const struct stre
     struct fuzz_stream *s = memory_alloc_zero(sizeof *s);
     if (s == NULL)
         return NULL;
-    s->stream = (struct stream){ ops, s->peer };
+    s->stream.ops = ops;
     s->world = w;
     list_init(&s->in_poller);
     w->stream_count++;
@@ -201,7 +199,18 @@ static struct fuzz_link *first_waiting(struct fuzz_world *w, unsigned listener)
     return NULL;
 }
 
-static const struct stream_ops link_ops = { link_recv, link_send, no_accept, stream_close };
+static void stream_name(const struct stream *stream, struct peer_name *out)
+{
+    const struct fuzz_stream *s = (const struct fuzz_stream *)stream;
+    if (s->link == NULL)
+        snprintf(out->text, sizeof out->text, "ipv4");
+    else
+        snprintf(out->text, sizeof out->text, "192.0.2.1:%u",
+                 40000 + (unsigned)(s->link - s->world->links));
+}
+
+static const struct stream_ops link_ops = { link_recv, link_send, no_accept, stream_name,
+                                            stream_close };
 
 static int link_accept(struct stream *stream, struct stream **out)
 {
@@ -219,12 +228,12 @@ static int link_accept(struct stream *stream, struct stream **out)
         return -ENOMEM;
     s->link = l;
     l->held = s;
-    snprintf(s->peer, sizeof s->peer, "192.0.2.1:%u", 40000 + (unsigned)(l - w->links));
     *out = &s->stream;
     return 0;
 }
 
-static const struct stream_ops listener_ops = { no_recv, no_send, link_accept, stream_close };
+static const struct stream_ops listener_ops = { no_recv, no_send, link_accept, stream_name,
+                                                stream_close };
 
 static int network_listen(const struct network *network, const struct listen_options *o,
                           struct stream **out, int max, const char **error_text)
@@ -236,7 +245,6 @@ static int network_listen(const struct network *network, const struct listen_opt
         return -ENOMEM;
     assert(w->listener_count < FUZZ_LISTENERS_MAX && max > 0);
     s->listener = w->listener_count++;
-    snprintf(s->peer, sizeof s->peer, "ipv4");
     *out = &s->stream;
     return 1;
 }
@@ -316,8 +324,9 @@ static int watch(struct poller *p, struct stream *stream, unsigned interest, voi
 
 static void unwatch(struct poller *p, struct stream *stream)
 {
-    p->world->door_calls++;
-    list_remove(&fuzz_stream(stream)->in_poller);
+    struct fuzz_stream *s = fuzz_stream(stream);
+    p->world->door_calls += !list_is_empty(&s->in_poller);
+    list_remove(&s->in_poller);
 }
 
 static bool is_ready(const struct poller *p)

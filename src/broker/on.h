@@ -11,7 +11,8 @@ struct connection;
 /* whole: the packet's bytes, and those that were read behind it: they travel with the connection if
  * its Session lives on another worker. */
 void on_connect(struct connection *c, const struct connect *p, struct bytes whole);
-void on_publish(struct connection *c, const struct publish *p);
+/* whole: the packet's bytes, for receivers who get the same. */
+void on_publish(struct connection *c, const struct publish *p, struct bytes whole);
 /* A PUBLISH that is decodable but for its Topic Name (wildcard): refused without closing, if the
  * version can say so. */
 void on_publish_refused(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason);

@@ -62,8 +62,8 @@ static void refuse(struct connection *c, const struct connect *p, enum reason wh
     metrics_add(&w->metrics, METRIC_connections_refused, 1);
     if (w->config->connection_messages)
         log_line(w->log, LOG_TYPE_NOTICE, "Client %s [%s] disconnected: %s.",
-                 p->client_id.size == 0 ? "<unknown>" : LOG_TEXT(p->client_id), c->stream->peer,
-                 refusal_text(why));
+                 p->client_id.size == 0 ? "<unknown>" : LOG_TEXT(p->client_id),
+                 stream_peer(c->stream).text, refusal_text(why));
     connection_close(c, true, NULL);
 }
 
@@ -149,26 +149,25 @@ static struct bytes make_client_id(const struct connection *c, char *out, size_t
 }
 
 /* Sends the connection to the worker that has the Session, with all bytes read so far. */
-static void hand_over(struct connection *c, unsigned to, struct bytes client_id, bool is_assigned,
-                      struct bytes whole)
+static void hand_over(struct connection *c, struct directory_entry *claim, struct bytes whole)
 {
     struct worker *w = c->worker;
     struct handoff *h = memory_alloc_zero(sizeof *h);
-    void *id = memory_copy(client_id.data, client_id.size);
     struct note *n = NULL;
-    if (h != NULL && id != NULL && buffer_append(&h->received, whole) == 0)
-        n = post_note(w, to, NOTE_HANDOFF, 0, whole.size);
+    if (h != NULL)
+        h->received = unfinished_create(whole);
+    if (h != NULL && h->received != NULL)
+        n = post_note(w, claim->worker, NOTE_HANDOFF, 0, whole.size);
     if (n == NULL) {
-        directory_release(w->server->directory, client_id);
-        memory_free(id);
+        directory_release(w->server->directory, claim);
         if (h != NULL)
-            buffer_fini(&h->received);
+            unfinished_destroy(h->received);
         memory_free(h);
         connection_close(c, false, "out of memory");
         return;
     }
-    h->client_id = bytes_of(id, client_id.size);
-    h->has_assigned_id = is_assigned;
+    h->claim = claim;
+    h->has_assigned_id = c->has_assigned_id;
     h->listener = c->listener;
     h->opened_ns = c->received_ns;
     h->stream = connection_give_up_stream(c);
@@ -216,13 +215,13 @@ static uint32_t session_expiry_s(const struct worker *w, const struct connect *p
 /* The Session for this CONNECT: a new one, or the one there is.  It takes over the claim.  NULL: no
  * memory; the claim is given back. */
 static struct client *find_session(struct connection *c, const struct connect *p,
-                                   struct bytes client_id, bool *is_present)
+                                   struct directory_entry *claim, bool *is_present)
 {
     struct worker *w = c->worker;
-    struct client *client = map_find(&w->clients_by_id, client_id);
+    struct client *client = claim->client;
     if (client != NULL && client->connection != NULL) {
         take_over(client);
-        client = map_find(&w->clients_by_id, client_id); /* it may have ended by that */
+        client = claim->client; /* it may have ended by that */
     }
     if (client != NULL && p->clean_start) { /* [MQTT-3.1.2-4] */
         client_destroy(client);
@@ -230,9 +229,9 @@ static struct client *find_session(struct connection *c, const struct connect *p
     }
     *is_present = client != NULL;
     if (client == NULL)
-        client = client_create(w, client_id);
+        client = client_create(w, claim);
     if (client == NULL || *is_present)
-        directory_release(w->server->directory, client_id); /* an old one has its own claim */
+        directory_release(w->server->directory, claim); /* an old one has its own claim */
     return client;
 }
 
@@ -314,7 +313,7 @@ static void add_answers(struct connection *c, const struct connect *p, const str
         properties_add(out, PROPERTY_SESSION_EXPIRY_INTERVAL);
     }
     if (c->has_assigned_id) { /* [MQTT-3.2.2-16] */
-        out->assigned_client_identifier = client->client_id;
+        out->assigned_client_identifier = client_id_of(client);
         properties_add(out, PROPERTY_ASSIGNED_CLIENT_IDENTIFIER);
     }
     if (c->keep_alive_s != p->keep_alive_s)
@@ -380,42 +379,42 @@ static void log_connected(const struct connection *c, const struct connect *p)
     const struct client *client = c->client;
     if (!w->config->connection_messages)
         return;
-    bool has_user = client->username.data != NULL;
+    bool has_user = client->username != NULL;
     log_line(w->log, LOG_TYPE_NOTICE, "New client connected from %s as %s (p%d, c%d, k%d%s%s%s).",
-             c->stream->peer, LOG_TEXT(client->client_id), p->version, p->clean_start,
-             p->keep_alive_s, has_user ? ", u'" : "", has_user ? LOG_TEXT(client->username) : "",
-             has_user ? "'" : "");
+             stream_peer(c->stream).text, LOG_TEXT(client_id_of(client)), p->version,
+             p->clean_start, p->keep_alive_s, has_user ? ", u'" : "",
+             has_user ? LOG_TEXT(client_username(client)) : "", has_user ? "'" : "");
 }
 
-/* The claim for client_id is ours to use. */
-static void attach(struct connection *c, const struct connect *p, struct bytes client_id)
+/* The claim is ours to use. */
+static void attach(struct connection *c, const struct connect *p, struct directory_entry *claim)
 {
     struct worker *w = c->worker;
     bool is_present;
-    struct client *old = map_find(&w->clients_by_id, client_id);
+    struct client *old = claim->client;
     enum reason why = REASON_SUCCESS;
     if (old != NULL && old->connection != NULL && is_fighting(old))
         why = REASON_CONNECTION_RATE_EXCEEDED;
     else if (old == NULL && is_over_session_limit(w))
         why = REASON_SERVER_BUSY;
     if (why != REASON_SUCCESS) {
-        directory_release(w->server->directory, client_id);
+        directory_release(w->server->directory, claim);
         refuse(c, p, why);
         return;
     }
-    struct client *client = find_session(c, p, client_id, &is_present);
+    struct client *client = find_session(c, p, claim, &is_present);
     if (client == NULL) {
         refuse(c, p, REASON_QUOTA_EXCEEDED);
         return;
     }
     struct bytes username = p->has_username ? p->username : (struct bytes){ 0 };
-    if (client_set_username(client, username) != 0 || !set_will(client, c, p)) {
+    if (client_set_username(client, username) != 0 || !set_will(client, c, p) ||
+        client_set_expiry(client, session_expiry_s(w, p)) != 0) {
         if (!is_present)
             client_destroy(client);
         refuse(c, p, REASON_QUOTA_EXCEEDED);
         return;
     }
-    client->session_expiry_s = session_expiry_s(w, p);
     take_properties(c, p);
     c->state = CONNECTION_OPEN;
     c->client = client;
@@ -433,8 +432,7 @@ void on_connect(struct connection *c, const struct connect *p, struct bytes whol
     struct worker *w = c->worker;
     char own[128];
     struct bytes client_id = p->client_id;
-    unsigned owner = w->index;
-    c->version = p->version;
+    c->version = (uint8_t)p->version;
 
     enum reason why = check(c, p);
     if (why != REASON_SUCCESS && !c->is_placed) {
@@ -442,21 +440,21 @@ void on_connect(struct connection *c, const struct connect *p, struct bytes whol
         return;
     }
     if (c->is_placed) { /* the worker that accepted it has checked, and taken the claim */
-        struct bytes placed = c->placed_id;
-        c->placed_id = (struct bytes){ 0 };
-        attach(c, p, placed);
-        memory_free((void *)placed.data);
+        struct directory_entry *arrived = w->arriving->claim;
+        w->arriving->claim = NULL;
+        attach(c, p, arrived);
         return;
     }
     if (client_id.size == 0) { /* [MQTT-3.1.3-6] */
         client_id = make_client_id(c, own, sizeof own);
         c->has_assigned_id = true;
     }
-    if (directory_claim(w->server->directory, client_id, server_place(w->server, w->index),
-                        &owner) != 0)
+    struct directory_entry *claim =
+        directory_claim(w->server->directory, client_id, server_place(w->server, w->index));
+    if (claim == NULL)
         refuse(c, p, REASON_QUOTA_EXCEEDED);
-    else if (owner == w->index)
-        attach(c, p, client_id);
+    else if (claim->worker == w->index)
+        attach(c, p, claim);
     else
-        hand_over(c, owner, client_id, c->has_assigned_id, whole);
+        hand_over(c, claim, whole);
 }

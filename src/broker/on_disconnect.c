@@ -25,9 +25,9 @@ static bool set_expiry(struct connection *c, const struct properties *p)
         return true;
     if (!may_set_expiry(client, p->session_expiry_interval))
         return false;
-    client->session_expiry_s = p->session_expiry_interval;
-    if (cap > 0 && client->session_expiry_s > cap)
-        client->session_expiry_s = (uint32_t)cap;
+    uint32_t wanted_s = p->session_expiry_interval;
+    int result = client_set_expiry(client, cap > 0 && wanted_s > cap ? (uint32_t)cap : wanted_s);
+    assert(result == 0); /* it was not 0 before, or it still is */
     return true;
 }
 

@@ -86,7 +86,7 @@ static enum reason check_message(const struct connection *c, const struct publis
         return REASON_TOPIC_NAME_INVALID;
     if (max > 0 && p->payload.size > max)
         return REASON_PACKET_TOO_LARGE;
-    if (!auth_permits(client->client_id, client->username, AUTH_PUBLISH, topic))
+    if (!auth_permits(client_id_of(client), client_username(client), AUTH_PUBLISH, topic))
         return REASON_NOT_AUTHORIZED;
     return REASON_SUCCESS;
 }
@@ -136,7 +136,16 @@ static enum reason reason_of(enum published how)
     return REASON_QUOTA_EXCEEDED;
 }
 
-static enum reason route(struct connection *c, const struct publish *p, struct bytes topic)
+/* May the packet go to subscribers as it came?  Not if something in it is for us alone. */
+static bool is_for_everybody(const struct connection *c, const struct publish *p,
+                             const struct message *m)
+{
+    return p->qos == 0 && !p->dup && p->topic.size > 0 && m->expires_ns == MESSAGE_NEVER &&
+           (!version_has_properties(c->version) || m->properties.size == p->properties.raw.size);
+}
+
+static enum reason route(struct connection *c, const struct publish *p, struct bytes topic,
+                         struct bytes whole)
 {
     struct worker *w = c->worker;
     struct message view = { .expires_ns = expires_ns(c, p),
@@ -146,9 +155,14 @@ static enum reason route(struct connection *c, const struct publish *p, struct b
                             .qos = p->qos,
                             .retain = p->retain };
     struct publication publication = { .message = &view,
-                                       .publisher_hash = c->client->publisher_hash };
+                                       .publisher_hash = c->client->publisher_hash,
+                                       .in = w->reading };
     if (!forwarded_properties(c, p, &view.properties))
         return REASON_QUOTA_EXCEEDED;
+    if (is_for_everybody(c, p, &view)) {
+        publication.packet = whole;
+        publication.packet_has_properties = version_has_properties(c->version);
+    }
     enum published how = publication_route(w, &publication);
     publication_fini(&publication);
     return reason_of(how);
@@ -184,7 +198,7 @@ static void apply_back_pressure(struct connection *c)
         connection_pause(c, PAUSED_BY_MEMORY);
 }
 
-void on_publish(struct connection *c, const struct publish *p)
+void on_publish(struct connection *c, const struct publish *p, struct bytes whole)
 {
     struct worker *w = c->worker;
     struct bytes topic;
@@ -212,7 +226,7 @@ void on_publish(struct connection *c, const struct publish *p)
     }
     why = check_message(c, p, topic);
     if (why == REASON_SUCCESS)
-        why = route(c, p, topic);
+        why = route(c, p, topic, whole);
     if (reason_is_error(why))
         metrics_add(&w->metrics, METRIC_publish_refused, 1);
     if (p->qos == 2 && reason_is_error(why)) /* the Packet Identifier is free again */

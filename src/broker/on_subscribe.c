@@ -46,9 +46,10 @@ static enum reason check_request(const struct connection *c, struct request *r)
     enum reason why = check_filter(r);
     if (why != REASON_SUCCESS)
         return why;
-    if (!auth_permits(client->client_id, client->username, AUTH_SUBSCRIBE, r->name_filter))
+    if (!auth_permits(client_id_of(client), client_username(client), AUTH_SUBSCRIBE,
+                      r->name_filter))
         return REASON_NOT_AUTHORIZED;
-    if (max > 0 && client->subscriptions.count >= max &&
+    if (max > 0 && few_count(&client->subscriptions) >= max &&
         client_find_subscription(client, r->filter) == NULL)
         return REASON_QUOTA_EXCEEDED;
     return REASON_SUCCESS;
@@ -67,7 +68,7 @@ static uint8_t subscribe(struct connection *c, struct request *r, bool *is_new)
     uint32_t options = (uint32_t)((r->options & ~SUBSCRIBE_QOS) | granted);
     if (client_subscribe(c->client, r->filter, options, r->id, is_new) != 0)
         return REASON_QUOTA_EXCEEDED;
-    log_line(w->log, LOG_TYPE_SUBSCRIBE, "%s %d %s", LOG_TEXT(c->client->client_id), granted,
+    log_line(w->log, LOG_TYPE_SUBSCRIBE, "%s %d %s", LOG_TEXT(client_id_of(c->client)), granted,
              LOG_TEXT(r->filter));
     return granted;
 }
@@ -96,7 +97,7 @@ static void replay(struct connection *c, const struct request *r, bool is_new)
     bool wanted = handling == RETAIN_SEND || (handling == RETAIN_SEND_IF_NEW && is_new);
     struct client_subscription *s = client_find_subscription(c->client, r->filter);
     /* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; not for shared ones */
-    if (wanted && s != NULL && s->route != NULL)
+    if (wanted && s != NULL && !s->is_shared)
         replay_start(c->client, s);
 }
 
@@ -164,7 +165,7 @@ static uint8_t unsubscribe(struct connection *c, struct bytes filter)
     struct request r = { .filter = filter };
     if (check_filter(&r) != REASON_SUCCESS)
         return REASON_TOPIC_FILTER_INVALID;
-    log_line(c->worker->log, LOG_TYPE_UNSUBSCRIBE, "%s %s", LOG_TEXT(c->client->client_id),
+    log_line(c->worker->log, LOG_TYPE_UNSUBSCRIBE, "%s %s", LOG_TEXT(client_id_of(c->client)),
              LOG_TEXT(filter));
     return client_unsubscribe(c->client, filter) ? REASON_SUCCESS : REASON_NO_SUBSCRIPTION_EXISTED;
 }

@@ -33,12 +33,8 @@ static int64_t unread(const struct fuzz_world *w)
 
 static uint64_t handle_of(struct fuzz_world *w, const char *id)
 {
-    for (unsigned i = 0; i < w->server->worker_count; i++) {
-        struct client *c = map_find(&w->server->workers[i]->clients_by_id, bytes_of_string(id));
-        if (c != NULL)
-            return c->handle;
-    }
-    return 0;
+    const struct directory_entry *e = directory_find(w->server->directory, bytes_of_string(id));
+    return e == NULL || e->client == NULL ? 0 : e->client->handle;
 }
 
 /* Notes are read in the order of writing, over as many letters as it takes, and only after they

@@ -13,13 +13,16 @@
 #include "broker/server.h"
 #include "broker/shares.h"
 #include "broker/worker.h"
+#include "io/received.h"
 #include <errno.h>
 #include <stdlib.h>
 
 struct message *publication_keep(struct publication *p)
 {
     if (!p->is_counted) {
-        struct message *kept = message_copy(p->message);
+        const struct message *view = p->message;
+        bool refers = p->in != NULL && received_is_worth(p->in, view->payload.size);
+        struct message *kept = refers ? message_refer(view, &p->in->block) : message_copy(view);
         if (kept == NULL)
             return NULL;
         p->message = kept;

@@ -1,12 +1,13 @@
 /* broker/publication.h: one Application Message being published: the way from a publisher to all
  * who get it.
  *
- * The message may be a view into a receive buffer; a counted copy is made only when the first
- * consumer has to keep it. */
+ * The message may be a view into what a connection has received; a counted one, which refers to
+ * that or is a copy, is made only when the first consumer has to keep it. */
 #pragma once
 
 #include "mqtt/message.h"
 
+struct received;
 struct worker;
 
 /* The PUBLISH packets of one message that several connections get alike, in the worker's batch. */
@@ -17,6 +18,9 @@ struct publication {
     bool is_counted;         /* message is a real block, of which we hold a reference */
     uint32_t copies;         /* encoded so far, each for one connection */
     uint64_t publisher_hash; /* of the publisher's Client Identifier */
+    struct received *in;     /* where the message and the packet are; NULL: not to be kept */
+    struct bytes packet;     /* the PUBLISH, QoS 0, as anybody may get it; no data: there is none */
+    bool packet_has_properties;
     struct publication_forms *forms; /* NULL: none yet; in the turn's scratch memory */
 };
 

@@ -57,12 +57,13 @@ static bool walk(struct client *c, struct retained_cursor *cursor,
                  const struct client_subscription *s)
 {
     struct message *found[MESSAGES_PER_STEP];
+    struct subscriber who = router_subscription_subscriber(c->worker->server->router, &s->route);
     bool done = false;
     size_t count = retained_next(cursor, found, room_of(c), NODES_PER_STEP, &done);
     for (size_t i = 0; i < count; i++) {
         struct publication p = { found[i], true, 0 };
         if (!message_is_expired(found[i], c->worker->now_ns)) /* else the sweep will come by */
-            client_deliver(c, &p, s->options, s->id, NULL, true);
+            client_deliver(c, &p, who.options, who.id, NULL, true);
         publication_fini(&p);
     }
     return done;
@@ -71,7 +72,8 @@ static bool walk(struct client *c, struct retained_cursor *cursor,
 static void log_failure(const struct client *c)
 {
     log_line(c->worker->log, LOG_TYPE_ERROR,
-             "Error: Out of memory: no retained messages for client %s.", LOG_TEXT(c->client_id));
+             "Error: Out of memory: no retained messages for client %s.",
+             LOG_TEXT(client_id_of(c)));
 }
 
 /* One step; r is gone when nothing is left to do. */

@@ -65,13 +65,11 @@ static void test_many(void **state)
 
 static struct connection *connection_of(struct fuzz_world *w, const struct test_client *c)
 {
-    struct list *all = &w->server->workers[0]->connections;
-    for (struct list *l = all->next; l != all; l = l->next) {
-        struct connection *found = container_of(l, struct connection, link);
-        if (fuzz_link_is_held_by(c->link, found->stream))
-            return found;
+    struct connection *found = NULL;
+    while ((found = connection_next(w->server->workers[0], found)) != NULL &&
+           !fuzz_link_is_held_by(c->link, found->stream)) {
     }
-    return NULL;
+    return found;
 }
 
 /* The walk stops while the Client does not read, and goes on by itself when the socket has taken

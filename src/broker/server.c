@@ -67,8 +67,8 @@ void server_destroy(struct server *s)
 
 static void log_opened(struct server *s, const struct stream *stream, int port)
 {
-    log_line(s->log, LOG_TYPE_INFORMATION, "Opening %s listen socket on port %d.", stream->peer,
-             port);
+    log_line(s->log, LOG_TYPE_INFORMATION, "Opening %s listen socket on port %d.",
+             stream_peer(stream).text, port);
 }
 
 static void log_failed(struct server *s, const struct listener_config *l, int error,
@@ -89,6 +89,7 @@ static int open_for_worker(struct server *s, struct worker *w, unsigned index,
                                 .port = l->port,
                                 .family = l->family,
                                 .nodelay = config->set_tcp_nodelay,
+                                .deferred = true,
                                 .shared = s->worker_count > 1,
                                 .probe = w->index == 0 };
     struct stream *streams[SOCKETS_PER_LISTENER_MAX];

@@ -168,9 +168,9 @@ static void listen(struct client *c)
 static void learn_version(const struct fuzz_world *w, struct client *c)
 {
     for (unsigned i = 0; i < w->server->worker_count; i++) {
-        const struct list *all = &w->server->workers[i]->connections;
-        for (const struct list *l = all->next; l != all; l = l->next) {
-            const struct connection *connection = container_of(l, struct connection, link);
+        const struct worker *worker = w->server->workers[i];
+        for (const struct connection *connection = NULL;
+             (connection = connection_next(worker, connection)) != NULL;) {
             if (c->link != NULL && connection->state == CONNECTION_OPEN &&
                 fuzz_link_is_held_by(c->link, connection->stream))
                 c->version = connection->version;

@@ -28,6 +28,7 @@ enum {
     EVENTS_PER_TURN = 128,
     LETTERS_PER_TURN = 64,
     ACCEPTS_PER_EVENT = 64,
+    TURNS_FULL = 3, /* of a listener, until it is asked for more */
     TIMERS_PER_TURN = 1000,
     SWEEP_NODES = 1000,     /* a million Retained Messages in under two minutes */
     FLUSHES_PER_TURN = 512, /* so that one message to many does not keep others waiting */
@@ -42,11 +43,6 @@ enum {
 #define STOP_STEP_NS      (SECOND_NS / 200)
 #define SWEEP_INTERVAL_NS (SECOND_NS / 10)
 #define TRIM_INTERVAL_NS  (SECOND_NS / 10)
-
-static struct bytes client_key(const void *client)
-{
-    return ((const struct client *)client)->client_id;
-}
 
 struct worker *worker_create(struct server *server, unsigned index)
 {
@@ -65,7 +61,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     arena_init(&w->scratch);
     chunk_pool_init(&w->chunks);
     batch_init(&w->batch);
-    map_init(&w->clients_by_id, server->seed, client_key);
+    w->ahead = router_ahead_create();
     shares_init(w);
     list_init(&w->connections);
     list_init(&w->dirty);
@@ -78,8 +74,9 @@ struct worker *worker_create(struct server *server, unsigned index)
     w->poller = w->env->network->poller_create(w->env->network);
     w->timers = timers_create(w->now_ns);
     w->clients = slab_create(sizeof(struct client));
-    w->read_buffer = memory_alloc(READ_BUFFER_SIZE);
-    if (w->poller == NULL || w->timers == NULL || w->clients == NULL || w->read_buffer == NULL) {
+    w->input = received_create(INPUT_SIZE);
+    if (w->poller == NULL || w->timers == NULL || w->ahead == NULL || w->clients == NULL ||
+        w->input == NULL) {
         worker_destroy(w);
         return NULL;
     }
@@ -122,8 +119,8 @@ void worker_end_sessions(struct worker *w)
     replay_stop_all(w);
     for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
         client_drop_will(c);
-    while (!list_is_empty(&w->connections))
-        connection_close(container_of(w->connections.next, struct connection, link), true, NULL);
+    for (struct connection *c; (c = connection_next(w, NULL)) != NULL;)
+        connection_close(c, true, NULL);
     cursor = 0;
     for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
         client_destroy(c);
@@ -142,15 +139,15 @@ void worker_destroy(struct worker *w)
         w->listeners[i].stream->ops->close(w->listeners[i].stream);
     memory_free(w->listeners);
     shares_destroy_all(w);
-    map_fini(&w->clients_by_id);
     slab_destroy(w->clients);
     timers_destroy(w->timers);
     if (w->poller != NULL)
         w->env->network->poller_destroy(w->poller);
-    memory_free(w->read_buffer);
+    received_unref(w->input);
     post_fini(w);
     chunk_pool_fini(&w->chunks);
     batch_fini(&w->batch);
+    router_ahead_destroy(w->ahead);
     arena_fini(&w->scratch);
     memory_free(w);
 }
@@ -196,7 +193,9 @@ int worker_add_listener(struct worker *w, unsigned index, struct stream *stream)
     if (bigger == NULL)
         return -ENOMEM;
     w->listeners = bigger;
-    w->listeners[w->listener_count++] = (struct listener){ { SOURCE_LISTENER }, stream, index };
+    w->listeners[w->listener_count++] = (struct listener){
+        .source.kind = SOURCE_LISTENER, .stream = stream, .index = index, .expected = 1
+    };
     return 0;
 }
 
@@ -211,17 +210,34 @@ static void pause_accepting(struct worker *w, int error)
     log_accept_error(w, error);
 }
 
+/* False: nobody is there. */
+static bool accept_one(struct worker *w, struct listener *l)
+{
+    struct stream *stream;
+    int result = l->stream->ops->accept(l->stream, &stream);
+    if (result == 0)
+        connection_accept(w, l->index, stream);
+    else if (result != -EAGAIN && result != -ECONNABORTED && result != -EINTR)
+        pause_accepting(w, result);
+    return result != -EAGAIN;
+}
+
+/* To ask once too often costs nearly as much as a connection: the kernel makes a socket before it
+ * looks for one.  So we stop at as many as there were last time.  Are there more, the listener is
+ * ready again in the next turn; if that goes on, more are expected. */
 static void on_listener(struct worker *w, struct listener *l)
 {
-    for (int i = 0; i < ACCEPTS_PER_EVENT && w->is_accepting; i++) {
-        struct stream *stream;
-        int result = l->stream->ops->accept(l->stream, &stream);
-        if (result == 0)
-            connection_accept(w, l->index, stream);
-        else if (result == -EAGAIN)
-            return;
-        else if (result != -ECONNABORTED && result != -EINTR)
-            pause_accepting(w, result);
+    unsigned count = 0;
+    while (count < l->expected && w->is_accepting && accept_one(w, l))
+        count++;
+    bool is_full = count == l->expected;
+    l->turns_full = is_full && l->turn == w->turns ? l->turns_full + 1 : 0;
+    l->turn = w->turns + 1;
+    if (!is_full) {
+        l->expected = count > 0 ? count : 1;
+    } else if (l->turns_full == TURNS_FULL && l->expected < ACCEPTS_PER_EVENT) {
+        l->expected *= 2;
+        l->turns_full = 0;
     }
 }
 
@@ -303,12 +319,12 @@ static int64_t read_mail(struct worker *w)
 
 static void on_timer(struct worker *w, struct timer *t)
 {
-    switch ((enum timer_kind)t->kind) {
+    switch ((enum timer_kind)timer_kind(t)) {
     case TIMER_CONNECTION:
         connection_on_timer(container_of(t, struct connection, timer));
         break;
     case TIMER_SESSION_EXPIRY:
-        client_on_session_expiry(container_of(t, struct client, expiry_timer));
+        client_on_session_expiry(container_of(t, struct client_expiry, timer)->client);
         break;
     case TIMER_WILL_DELAY:
         client_on_will_delay(container_of(t, struct client_will, delay_timer)->client);
@@ -382,8 +398,8 @@ static void resume_all(struct worker *w, unsigned why)
     for (struct list *l; (l = list_pop_front(&w->paused)) != NULL;)
         list_push_back(&waiting, l);
     for (struct list *l; (l = list_pop_front(&waiting)) != NULL;) {
-        struct connection *c = container_of(l, struct connection, paused_link);
-        list_push_back(&w->paused, &c->paused_link);
+        struct connection *c = container_of(l, struct connection, link);
+        list_push_back(&w->paused, &c->link);
         connection_resume(c, why);
     }
 }
@@ -416,11 +432,9 @@ bool worker_is_out_of_memory(const struct worker *w)
 static void shed_slowest(struct worker *w)
 {
     struct connection *slowest = NULL;
-    for (struct list *l = w->connections.next; l != &w->connections; l = l->next) {
-        struct connection *c = container_of(l, struct connection, link);
+    for (struct connection *c = NULL; (c = connection_next(w, c)) != NULL;)
         if (c->tx.size >= SHED_SIZE_MIN && (slowest == NULL || c->tx.size > slowest->tx.size))
             slowest = c;
-    }
     if (slowest != NULL)
         connection_fail(slowest, REASON_QUOTA_EXCEEDED, "memory limit reached");
 }
@@ -576,7 +590,7 @@ void worker_check(const struct worker *w)
     uint32_t cursor = 0;
     for (const struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
         client_check(c);
-    for (const struct list *l = w->connections.next; l != &w->connections; l = l->next)
-        connection_check(container_of(l, struct connection, link));
+    for (const struct connection *c = NULL; (c = connection_next(w, c)) != NULL;)
+        connection_check(c);
     shares_check(w);
 }

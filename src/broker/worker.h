@@ -20,14 +20,16 @@
 #include "broker/tap.h"
 #include "config/config.h"
 #include "io/batch.h"
+#include "io/received.h"
 #include "io/sendq.h"
 #include "session/session.h"
 #include <stdatomic.h>
 
 struct client;
+struct handoff;
 struct server;
 
-enum { WORKERS_MAX = 64, READ_BUFFER_SIZE = 256 * 1024 };
+enum { WORKERS_MAX = 64, INPUT_SIZE = 256 * 1024 };
 
 enum timer_kind { /* which object a timer is part of */
                   TIMER_CONNECTION,
@@ -40,13 +42,16 @@ enum timer_kind { /* which object a timer is part of */
 /* What an event of the poller is about: first member of each thing that is watched. */
 enum source_kind { SOURCE_LISTENER, SOURCE_CONNECTION };
 struct source {
-    enum source_kind kind;
+    uint8_t kind;
 };
 
 struct listener {
     struct source source;
     struct stream *stream;
-    unsigned index; /* in config->listeners */
+    unsigned index;      /* in config->listeners */
+    unsigned expected;   /* how many connections are taken at once: it follows those that come */
+    unsigned turns_full; /* in succession after the first, there were that many */
+    uint64_t turn;       /* the last one in which there were any */
 };
 
 /* The graceful stop, step by step: broker/worker_stop.c. */
@@ -81,15 +86,17 @@ struct worker {
     struct timer listeners_timer;
     struct arena scratch; /* one turn */
     struct chunk_pool chunks;
-    struct timer chunks_timer; /* runs while there are more than the pool keeps */
-    struct batch batch;        /* packets for many connections */
-    uint8_t *read_buffer;
+    struct timer chunks_timer;  /* runs while there are more than the pool keeps */
+    struct batch batch;         /* packets for many connections */
+    struct router_ahead *ahead; /* of the packets that are being handled: look_ahead.h */
+    struct received *input;     /* connections are read into it, unless they have their own */
+    struct received *reading;   /* where the packet that is being handled is; NULL: none is */
 
     struct slab *clients;     /* struct client */
-    struct map clients_by_id; /* the same ones, by Client Identifier */
     struct map groups;        /* struct share_home: Shared Subscriptions at home here */
-    struct list connections;  /* all */
+    struct list connections;  /* those that are read */
     struct list dirty;        /* those with bytes to flush */
+    struct handoff *arriving; /* whose CONNECT is being handled; NULL: none */
     struct list closed;       /* to be destroyed at the end of the turn */
     struct list paused;       /* not read, because of back-pressure */
     struct list full_clients; /* whose queue is full, and whose publishers are refused */

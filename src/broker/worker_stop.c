@@ -7,13 +7,6 @@
 #define DRAIN_NS   (INT64_C(3) * 1000000000)
 #define GOODBYE_NS (INT64_C(5) * 1000000000)
 
-static struct connection *first_connection(struct worker *w)
-{
-    return list_is_empty(&w->connections)
-               ? NULL
-               : container_of(w->connections.next, struct connection, link);
-}
-
 static void publish_wills(struct worker *w)
 {
     uint32_t cursor = 0;
@@ -26,9 +19,8 @@ static void begin_draining(struct worker *w)
     w->phase = WORKER_DRAINS;
     w->drain_until_ns = w->now_ns + DRAIN_NS;
     worker_watch_listeners(w, false);
-    for (struct list *l = w->connections.next, *next; l != &w->connections; l = next) {
-        struct connection *c = container_of(l, struct connection, link);
-        next = l->next; /* watching may fail, and close it */
+    for (struct connection *c = connection_next(w, NULL), *next; c != NULL; c = next) {
+        next = connection_next(w, c); /* watching may fail, and close it */
         connection_watch(c, c->watched & ~(unsigned)NET_READ);
     }
     publish_wills(w);
@@ -67,16 +59,15 @@ static void begin_goodbye(struct worker *w)
 {
     w->phase = WORKER_SAYS_GOODBYE;
     w->farewell_until_ns = w->now_ns + GOODBYE_NS;
-    for (struct list *l = w->connections.next; l != &w->connections; l = l->next)
-        say_goodbye(container_of(l, struct connection, link));
+    for (struct connection *c = NULL; (c = connection_next(w, c)) != NULL;)
+        say_goodbye(c);
 }
 
 /* Closes those whose bytes are gone, or all when time is up. */
 static void close_connections(struct worker *w, bool all)
 {
-    for (struct list *l = w->connections.next, *next; l != &w->connections; l = next) {
-        struct connection *c = container_of(l, struct connection, link);
-        next = l->next;
+    for (struct connection *c = connection_next(w, NULL), *next; c != NULL; c = next) {
+        next = connection_next(w, c);
         if (all || c->tx.size == 0)
             connection_close(c, false, "server shutting down");
     }
@@ -99,7 +90,7 @@ bool worker_stop_step(struct worker *w)
         return true;
     case WORKER_SAYS_GOODBYE:
         close_connections(w, now || w->now_ns >= w->farewell_until_ns);
-        if (first_connection(w) != NULL)
+        if (connection_next(w, NULL) != NULL)
             return false;
         w->phase = WORKER_STOPPED;
         atomic_fetch_add(&s->stopped_workers, 1);

@@ -45,11 +45,22 @@ struct poller {
 struct tcp_stream {
     struct stream stream;
     int fd;
-    int spare_fd; /* listeners: given up for a moment when descriptors run out; else -1 */
     bool is_watched;
-    bool nodelay; /* listeners: for the connections they accept */
-    char peer[];  /* no longer than it has to be: there may be a million */
+    bool is_v6;
+    in_port_t port; /* as on the wire */
+    union {
+        struct in_addr v4;
+        struct in6_addr v6;
+    } peer;
 };
+
+struct tcp_listener {
+    struct tcp_stream tcp;
+    int spare_fd; /* given up for a moment when descriptors run out; -1: there is none */
+};
+
+static_assert(sizeof(struct peer_name) >= INET6_ADDRSTRLEN + sizeof ":65535", "any name fits");
+static_assert(sizeof(struct tcp_stream) == 32, "there may be a million");
 
 /* --------------------------------------------------------------------------------- poller ----- */
 
@@ -156,6 +167,17 @@ static ssize_t send_plain(int fd, const void *data, size_t size)
     return syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL, NULL, 0);
 }
 
+static int accept_plain(int fd, struct sockaddr_storage *address)
+{
+    socklen_t size = sizeof *address;
+    return (int)syscall(SYS_accept4, fd, address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void close_plain(int fd)
+{
+    (void)syscall(SYS_close, fd); /* it is ours: cannot fail in a way that matters */
+}
+
 static ssize_t tcp_recv(struct stream *stream, void *out, size_t size)
 {
     ssize_t got;
@@ -177,90 +199,154 @@ static ssize_t tcp_send(struct stream *stream, const struct iovec *parts, int co
     return sent < 0 ? -errno : sent;
 }
 
+/* The descriptor has no copies: with it epoll's entry goes. */
 static void tcp_close(struct stream *stream)
 {
     struct tcp_stream *s = (struct tcp_stream *)stream;
-    assert(!s->is_watched);
-    if (s->spare_fd >= 0)
-        (void)close(s->spare_fd); /* holds nothing */
-    (void)close(s->fd);           /* what was not sent by now is lost either way */
+    close_plain(s->fd); /* what was not sent by now is lost either way */
     memory_free(s);
 }
 
-static void format_peer(const struct sockaddr_storage *address, char *out, size_t size)
+/* Decimal, from 0 to 65535; returns the end.  Names of peers are logged for every connection, and
+ * printf takes longer than all the rest of it. */
+static char *put_number(char *out, unsigned number)
 {
-    char text[INET6_ADDRSTRLEN] = "?";
-    int port = 0;
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-        port = ntohs(v4->sin_port);
-    } else if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-        port = ntohs(v6->sin6_port);
-    }
-    snprintf(out, size, "%s:%d", text, port);
+    char digits[8];
+    int count = 0;
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    while (count > 0)
+        *out++ = digits[--count];
+    return out;
 }
 
-static int tcp_accept(struct stream *stream, struct stream **out);
-
-static const struct stream_ops tcp_ops = { tcp_recv, tcp_send, tcp_accept, tcp_close };
-
-static struct tcp_stream *stream_of(int fd, const char *peer)
+static char *put_address(char *out, const struct tcp_stream *s)
 {
-    size_t peer_size = strlen(peer) + 1, size = offsetof(struct tcp_stream, peer) + peer_size;
-    struct tcp_stream *s = memory_alloc_zero(size > sizeof *s ? size : sizeof *s);
+    if (s->is_v6) {
+        if (inet_ntop(AF_INET6, &s->peer.v6, out, INET6_ADDRSTRLEN) == NULL)
+            memcpy(out, "?", sizeof "?");
+        return out + strlen(out);
+    }
+    const uint8_t *bytes = (const uint8_t *)&s->peer.v4;
+    for (int i = 0; i < 4; i++) {
+        out = put_number(out, bytes[i]);
+        *out++ = '.';
+    }
+    return out - 1;
+}
+
+static void tcp_name(const struct stream *stream, struct peer_name *out)
+{
+    const struct tcp_stream *s = (const struct tcp_stream *)stream;
+    char *end = put_address(out->text, s);
+    *end++ = ':';
+    *put_number(end, ntohs(s->port)) = '\0';
+}
+
+static int no_accept(struct stream *stream, struct stream **out)
+{
+    return -EINVAL;
+}
+
+static const struct stream_ops tcp_ops = { tcp_recv, tcp_send, no_accept, tcp_name, tcp_close };
+
+/* NULL: no memory. */
+static struct tcp_stream *stream_create(int fd, const struct sockaddr_storage *peer)
+{
+    struct tcp_stream *s = memory_alloc_zero(sizeof *s);
     if (s == NULL)
         return NULL;
-    memcpy(s->peer, peer, peer_size);
-    s->stream = (struct stream){ &tcp_ops, s->peer };
+    s->stream.ops = &tcp_ops;
     s->fd = fd;
-    s->spare_fd = -1;
+    s->is_v6 = peer->ss_family == AF_INET6;
+    if (s->is_v6) {
+        s->port = ((const struct sockaddr_in6 *)peer)->sin6_port;
+        s->peer.v6 = ((const struct sockaddr_in6 *)peer)->sin6_addr;
+    } else {
+        s->port = ((const struct sockaddr_in *)peer)->sin_port;
+        s->peer.v4 = ((const struct sockaddr_in *)peer)->sin_addr;
+    }
     return s;
 }
 
+/* -------------------------------------------------------------------------------- listener ---- */
+
 /* Out of descriptors: without this, the connection would wait in the backlog and wake us for ever.
  * With the spare one it can be accepted, and refused by closing it. */
-static void refuse_one(struct tcp_stream *listener)
+static void refuse_one(struct tcp_listener *listener)
 {
     if (listener->spare_fd < 0)
         return;
     (void)close(listener->spare_fd);
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(listener->tcp.fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0)
         (void)close(fd); /* that is the refusal */
     listener->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int tcp_accept(struct stream *stream, struct stream **out)
+static int listener_accept(struct stream *stream, struct stream **out)
 {
-    struct tcp_stream *listener = (struct tcp_stream *)stream;
+    struct tcp_listener *listener = (struct tcp_listener *)stream;
     struct sockaddr_storage address = { 0 };
-    socklen_t size = sizeof address;
-    int fd =
-        accept4(listener->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept_plain(listener->tcp.fd, &address);
     if (fd < 0) {
         int error = errno;
         if (error == EMFILE || error == ENFILE)
             refuse_one(listener);
         return -error;
     }
-    char peer[PEER_SIZE];
-    format_peer(&address, peer, sizeof peer);
-    struct tcp_stream *s = stream_of(fd, peer);
+    struct tcp_stream *s = stream_create(fd, &address);
     if (s == NULL) {
         (void)close(fd); /* nothing was sent */
         return -ENOMEM;
     }
-    int on = 1;
-    if (listener->nodelay) /* failing costs speed, nothing else */
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     *out = &s->stream;
     return 0;
 }
 
-/* -------------------------------------------------------------------------------- listener ---- */
+static void listener_name(const struct stream *stream, struct peer_name *out)
+{
+    bool is_v6 = ((const struct tcp_stream *)stream)->is_v6;
+    snprintf(out->text, sizeof out->text, is_v6 ? "ipv6" : "ipv4");
+}
+
+static void listener_close(struct stream *stream)
+{
+    struct tcp_listener *listener = (struct tcp_listener *)stream;
+    if (listener->spare_fd >= 0)
+        (void)close(listener->spare_fd); /* holds nothing */
+    tcp_close(stream);
+}
+
+static const struct stream_ops listener_ops = { tcp_recv, tcp_send, listener_accept, listener_name,
+                                                listener_close };
+
+/* NULL: no memory. */
+static struct tcp_listener *listener_create(int fd, bool is_v6)
+{
+    struct tcp_listener *l = memory_alloc_zero(sizeof *l);
+    if (l == NULL)
+        return NULL;
+    l->tcp.stream.ops = &listener_ops;
+    l->tcp.fd = fd;
+    l->tcp.is_v6 = is_v6;
+    l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1: goes without */
+    return l;
+}
+
+/* What the connections inherit, and what makes them cheaper: failing costs speed, nothing else.
+ *
+ * A Client speaks first, so a connection is not worth a wake-up before its first bytes are there;
+ * one that stays silent is accepted after about a second. */
+static void set_speed(int fd, const struct listen_options *o)
+{
+    int on = 1, silence_s = 1;
+    if (o->nodelay)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (o->deferred)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silence_s, sizeof silence_s);
+}
 
 static int set_options(int fd, const struct listen_options *o, int family, const char **error_text)
 {
@@ -302,17 +388,16 @@ static int open_listener(const struct addrinfo *address, const struct listen_opt
     int fd = bind_socket(address, o, error_text);
     if (fd < 0)
         return fd;
+    set_speed(fd, o);
     int result = listen(fd, LISTEN_BACKLOG) == 0 ? 0 : -errno;
-    const char *name = address->ai_family == AF_INET6 ? "ipv6" : "ipv4";
-    struct tcp_stream *s = result == 0 ? stream_of(fd, name) : NULL;
-    if (s == NULL) {
+    struct tcp_listener *l =
+        result == 0 ? listener_create(fd, address->ai_family == AF_INET6) : NULL;
+    if (l == NULL) {
         *error_text = "listen";
         (void)close(fd); /* nobody was connected */
         return result != 0 ? result : -ENOMEM;
     }
-    s->nodelay = o->nodelay;
-    s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* -1: goes without */
-    *out = &s->stream;
+    *out = &l->tcp.stream;
     return 0;
 }
 

@@ -6,7 +6,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,13 +46,17 @@ static struct listen_options local(int port)
     };
 }
 
-static struct stream *listen_on(int port)
+static struct stream *listen_with(struct listen_options o)
 {
     const char *text = NULL;
     struct stream *out[4];
-    struct listen_options o = local(port);
     assert_int_equal(net->listen(net, &o, out, 4, &text), 1);
     return out[0];
+}
+
+static struct stream *listen_on(int port)
+{
+    return listen_with(local(port));
 }
 
 static int dial(int port)
@@ -194,18 +200,43 @@ static void test_backlog(void **state)
     world_close(&w);
 }
 
+/* A connection from this address to itself; what the listener calls it. */
+static void check_name(const char *address, const char *format)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *from;
+    struct sockaddr_in6 own; /* the larger of the two; the port is at the same place */
+    socklen_t size = sizeof own;
+    char expected[80];
+    const char *text = NULL;
+    struct stream *listener, *stream;
+    struct listen_options o = local(free_port());
+    o.host = address;
+    if (net->listen(net, &o, &listener, 1, &text) < 0) /* a machine without IPv6 */
+        return;
+    assert_int_equal(getaddrinfo(address, NULL, &hints, &from), 0);
+    int peer = socket(from->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(peer, from->ai_addr, from->ai_addrlen), 0);
+    ((struct sockaddr_in *)from->ai_addr)->sin_port = htons((uint16_t)o.port);
+    assert_int_equal(connect(peer, from->ai_addr, from->ai_addrlen), 0);
+    assert_int_equal(getsockname(peer, (struct sockaddr *)&own, &size), 0);
+    assert_int_equal(listener->ops->accept(listener, &stream), 0);
+    snprintf(expected, sizeof expected, format, address, ntohs(own.sin6_port));
+    assert_string_equal(stream_peer(stream).text, expected);
+    stream->ops->close(stream);
+    close(peer);
+    freeaddrinfo(from);
+    listener->ops->close(listener);
+}
+
 static void test_names_of_peers(void **state)
 {
     struct world w;
-    struct sockaddr_in own;
-    socklen_t size = sizeof own;
-    char expected[64];
     world_open(&w);
-    assert_int_equal(getsockname(w.peer, (struct sockaddr *)&own, &size), 0);
-    snprintf(expected, sizeof expected, "127.0.0.1:%d", ntohs(own.sin_port));
-    assert_string_equal(w.stream->peer, expected);
-    assert_string_equal(w.listener->peer, "ipv4");
+    assert_string_equal(stream_peer(w.listener).text, "ipv4");
     world_close(&w);
+    check_name("127.0.0.1", "%s:%d");
+    check_name("127.255.10.99", "%s:%d");
+    check_name("::1", "%s:%d");
 }
 
 static void test_watch_can_change_the_tag(void **state)
@@ -220,6 +251,26 @@ static void test_watch_can_change_the_tag(void **state)
     net->unwatch(w.poller, w.stream);
     net->unwatch(w.poller, w.stream);
     assert_int_equal(wait_for(w.poller, NULL, 0), 0);
+    world_close(&w);
+}
+
+/* Whoever has the same descriptor next is somebody else. */
+static void test_close_ends_watching(void **state)
+{
+    struct world w;
+    int other;
+    world_open(&w);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_WRITE, &w), 0);
+    w.stream->ops->close(w.stream);
+    assert_int_equal(wait_for(w.poller, NULL, 0), 0);
+    close(w.peer);
+    w.peer = dial(w.port);
+    assert_int_equal(net->watch(w.poller, w.listener, NET_READ, &w), 0);
+    assert_int_equal(wait_for(w.poller, &w, PATIENCE_NS), NET_READ);
+    assert_int_equal(w.listener->ops->accept(w.listener, &w.stream), 0);
+    net->unwatch(w.poller, w.listener);
+    assert_int_equal(net->watch(w.poller, w.stream, NET_WRITE, &other), 0);
+    assert_int_equal(wait_for(w.poller, &other, PATIENCE_NS), NET_WRITE);
     world_close(&w);
 }
 
@@ -266,6 +317,64 @@ static void test_accept_when_nobody_is_there(void **state)
     assert_int_equal(listener->ops->accept(listener, &out), -EAGAIN);
     assert_null(out);
     close_all(&listener, 1);
+}
+
+/* The other end of a socket of ours, in this process, too. */
+static int other_end(int fd)
+{
+    struct sockaddr_in own, theirs;
+    socklen_t size = sizeof own;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &size), 0);
+    for (int other = 0; other < 1024; other++) {
+        size = sizeof theirs;
+        if (getpeername(other, (struct sockaddr *)&theirs, &size) == 0 &&
+            theirs.sin_family == AF_INET && theirs.sin_port == own.sin_port)
+            return other;
+    }
+    fail();
+    return -1;
+}
+
+static void test_connections_inherit_nodelay(void **state)
+{
+    for (int on = 0; on <= 1; on++) {
+        struct listen_options o = local(free_port());
+        o.nodelay = on;
+        struct stream *listener = listen_with(o), *stream;
+        int peer = dial(o.port), nodelay;
+        socklen_t size = sizeof nodelay;
+        assert_int_equal(listener->ops->accept(listener, &stream), 0);
+        assert_int_equal(getsockopt(other_end(peer), IPPROTO_TCP, TCP_NODELAY, &nodelay, &size), 0);
+        assert_int_equal(nodelay != 0, on);
+        stream->ops->close(stream);
+        close(peer);
+        close_all(&listener, 1);
+    }
+}
+
+/* Who speaks is accepted then, and can be read at once; who is silent, a little later. */
+static void test_deferred(void **state)
+{
+    for (int speaks = 0; speaks <= 1; speaks++) {
+        struct listen_options o = local(free_port());
+        o.deferred = true;
+        struct stream *listener = listen_with(o), *stream;
+        struct poller *p = net->poller_create(net);
+        char got[4];
+        assert_int_equal(net->watch(p, listener, NET_READ, &o), 0);
+        int peer = dial(o.port);
+        assert_int_equal(wait_for(p, &o, 0), 0);
+        if (speaks)
+            assert_int_equal(write(peer, "hi", 2), 2);
+        assert_int_equal(wait_for(p, &o, PATIENCE_NS), NET_READ);
+        assert_int_equal(listener->ops->accept(listener, &stream), 0);
+        assert_int_equal(stream->ops->recv(stream, got, sizeof got), speaks ? 2 : -EAGAIN);
+        stream->ops->close(stream);
+        close(peer);
+        net->unwatch(p, listener);
+        close_all(&listener, 1);
+        net->poller_destroy(p);
+    }
 }
 
 static void test_port_in_use(void **state)
@@ -335,9 +444,10 @@ static void test_both_families(void **state)
     int count = net->listen(net, &o, out, 8, &text);
     assert_true(count == 1 || count == 2); /* 1: a machine without IPv6 */
     for (int i = 0; i < count; i++)
-        assert_true(strcmp(out[i]->peer, "ipv4") == 0 || strcmp(out[i]->peer, "ipv6") == 0);
+        assert_true(strcmp(stream_peer(out[i]).text, "ipv4") == 0 ||
+                    strcmp(stream_peer(out[i]).text, "ipv6") == 0);
     if (count == 2)
-        assert_string_not_equal(out[0]->peer, out[1]->peer);
+        assert_string_not_equal(stream_peer(out[0]).text, stream_peer(out[1]).text);
     close_all(out, count);
 }
 
@@ -447,9 +557,12 @@ int main(void)
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_names_of_peers),
         cmocka_unit_test(test_watch_can_change_the_tag),
+        cmocka_unit_test(test_close_ends_watching),
         cmocka_unit_test(test_wake),
         cmocka_unit_test(test_wake_from_another_thread),
         cmocka_unit_test(test_accept_when_nobody_is_there),
+        cmocka_unit_test(test_connections_inherit_nodelay),
+        cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_port_in_use),
         cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_listen_fails),

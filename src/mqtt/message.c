@@ -1,4 +1,5 @@
-/* mqtt/message.c: one allocation, filled once, shared by everybody who keeps the message.
+/* mqtt/message.c: one allocation, filled once, shared by everybody who keeps the message.  Only a
+ * large payload stays in the block that it was received in.
  *
  * Properties stay encoded: most deliveries only copy them, and few read them. */
 #include "mqtt/message.h"
@@ -76,6 +77,37 @@ struct message *message_copy(const struct message *view)
         return NULL;
     m = message_write(view, m);
     block_init(&m->block, message_destroy);
+    return m;
+}
+
+/* [ struct referring: struct message | owner | topic | properties ]   payload: in owner */
+struct referring {
+    struct message message;
+    struct block *owner;
+};
+
+static void referring_destroy(struct block *block)
+{
+    struct referring *r = (struct referring *)block; /* the first member of the first */
+    block_unref(r->owner);
+    memory_free(r);
+}
+
+struct message *message_refer(const struct message *view, struct block *owner)
+{
+    struct referring *r = memory_alloc(sizeof *r + view->topic.size + view->properties.size);
+    if (r == NULL)
+        return NULL;
+    struct message *m = &r->message;
+    *m = *view;
+    block_init(&m->block, referring_destroy);
+    r->owner = block_ref(owner);
+
+    uint8_t *out = (uint8_t *)(r + 1);
+    m->topic = bytes_of(out, view->topic.size);
+    out = write_bytes(out, view->topic);
+    m->properties = bytes_of(out, view->properties.size);
+    (void)write_bytes(out, view->properties);
     return m;
 }
 

@@ -1,6 +1,7 @@
 /* mqtt/message.h: an Application Message on its way: one counted block, immutable.
  *
  *     [ struct message | topic | properties | payload ]
+ *     [ struct message | topic | properties ] -> [ what was received, with the payload in it ]
  *
  * Properties are those that travel to subscribers unaltered, still encoded: everything but Topic
  * Alias, Subscription Identifier, Message Expiry Interval and a Will's delay.  [MQTT-3.3.2-4]
@@ -21,8 +22,8 @@ struct message {
     struct bytes topic;
     struct bytes properties;
     struct bytes payload;
-    uint8_t qos;        /* as published */
-    bool retain;        /* as published */
+    uint8_t qos; /* as published */
+    bool retain; /* as published */
 };
 
 /* A new message with one reference.  The topic is given apart, because an alias may stand for it
@@ -35,8 +36,11 @@ struct message *message_create(struct bytes topic, const struct publish *p, uint
  * Its properties must be such as travel on.  NULL: no memory. */
 struct message *message_copy(const struct message *view);
 
-/* A copy of a view at `out`, which has room for a struct message and message_size(view) bytes behind
- * it: a view that lives as long as that memory. */
+/* The same, but its payload stays where it is: in `owner`, to which it refers. */
+struct message *message_refer(const struct message *view, struct block *owner);
+
+/* A copy of a view at `out`, which has room for a struct message and message_size(view) bytes
+ * behind it: a view that lives as long as that memory. */
 struct message *message_write(const struct message *view, void *out);
 
 static inline struct message *message_ref(struct message *m)

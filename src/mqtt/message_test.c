@@ -46,12 +46,60 @@ static void test_nothing_inside(void **state)
     message_unref(m);
 }
 
+/* A block that counts its ends. */
+struct counted {
+    struct block block;
+    int destroyed;
+    uint8_t bytes[8];
+};
+
+static void count_destroyed(struct block *block)
+{
+    ((struct counted *)block)->destroyed++;
+}
+
+static void test_payload_stays_where_it_is(void **state)
+{
+    struct counted owner = { .bytes = "payload" };
+    char topic[] = "a/b";
+    struct message view = { .topic = bytes_of_string(topic),
+                            .properties = BYTES("\1\1"),
+                            .payload = bytes_of(owner.bytes, 7),
+                            .expires_ns = MESSAGE_NEVER,
+                            .origin = 42,
+                            .qos = 1 };
+    block_init(&owner.block, count_destroyed);
+    struct message *m = message_refer(&view, &owner.block);
+    assert_non_null(m);
+    topic[0] = 'x'; /* only the owner's bytes have to stay */
+    assert_true(bytes_equal(m->topic, BYTES("a/b")));
+    assert_true(bytes_equal(m->properties, BYTES("\1\1")));
+    assert_ptr_equal(m->payload.data, owner.bytes);
+    assert_int_equal(message_size(m), 3 + 2 + 7);
+    assert_int_equal(m->origin, 42);
+    assert_int_equal(m->qos, 1);
+
+    block_unref(&owner.block); /* the message has its own */
+    message_unref(message_ref(m));
+    assert_int_equal(owner.destroyed, 0);
+    message_unref(m);
+    assert_int_equal(owner.destroyed, 1);
+}
+
 static void test_no_memory(void **state)
 {
     struct publish p = { 0 };
+    struct message view = { .topic = BYTES("t") };
+    struct counted owner = { .destroyed = 0 };
+    block_init(&owner.block, count_destroyed);
     (void)memory_fail_at(1);
     assert_null(message_create(BYTES("t"), &p, 0, MESSAGE_NEVER));
+    (void)memory_fail_at(1);
+    assert_null(message_copy(&view));
+    (void)memory_fail_at(1);
+    assert_null(message_refer(&view, &owner.block));
     (void)memory_fail_at(0);
+    assert_true(block_is_unshared(&owner.block));
 }
 
 /* What travels on, unaltered and in order: [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16]
@@ -100,11 +148,9 @@ static void test_expiry(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_block_holds_all),
-        cmocka_unit_test(test_nothing_inside),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_properties_that_travel),
-        cmocka_unit_test(test_expiry),
+        cmocka_unit_test(test_one_block_holds_all),       cmocka_unit_test(test_nothing_inside),
+        cmocka_unit_test(test_payload_stays_where_it_is), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_properties_that_travel),    cmocka_unit_test(test_expiry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,6 @@ struct poller {
 /* What the broker holds of a link, or of a listener. */
 struct sim_stream {
     struct stream stream;
-    char peer[24];         /* its text; a listener's is a literal */
     struct list in_poller; /* linked: watched */
     unsigned interest;
     void *tag;
@@ -204,8 +203,6 @@ struct link *link_open(struct net *n, size_t listener, size_t capacity)
     l->capacity = capacity;
     l->held = (struct sim_stream){ .stream.ops = &link_ops, .net = n, .link = l };
     list_init(&l->held.in_poller);
-    l->held.stream.peer = l->held.peer;
-    snprintf(l->held.peer, sizeof l->held.peer, "192.0.2.1:%u", l->number);
     list_init(&l->in_net);
     list_init(&l->in_backlog);
     list_push_back(&n->links, &l->in_net);
@@ -396,8 +393,8 @@ static void close_link(struct stream *stream)
 {
     struct link *l = link_of_stream(stream);
     struct net *n = l->net;
-    assert(list_is_empty(&l->held.in_poller) && l->is_held);
-    assert(n->stream_count > 0);
+    assert(l->is_held && n->stream_count > 0);
+    list_remove(&l->held.in_poller);
     n->stream_count--;
     if (n->on_close != NULL)
         n->on_close(n->context, l);
@@ -409,7 +406,13 @@ static int no_accept(struct stream *stream, struct stream **out)
     return -EINVAL;
 }
 
-static const struct stream_ops link_ops = { link_recv, link_send, no_accept, close_link };
+static void link_name(const struct stream *stream, struct peer_name *out)
+{
+    snprintf(out->text, sizeof out->text, "192.0.2.1:%u", link_of_stream(stream)->number);
+}
+
+static const struct stream_ops link_ops = { link_recv, link_send, no_accept, link_name,
+                                            close_link };
 
 static unsigned link_ready(struct link *l)
 {
@@ -481,7 +484,7 @@ static void close_listener(struct stream *stream)
 {
     struct sim_stream *held = container_of(stream, struct sim_stream, stream);
     struct sim_listener *listener = held->listener;
-    assert(list_is_empty(&held->in_poller));
+    list_remove(&held->in_poller);
     held->net->listeners[listener->index] = NULL;
     held->net->stream_count--;
     for (struct list *i; (i = list_pop_front(&listener->backlog)) != NULL;)
@@ -489,7 +492,13 @@ static void close_listener(struct stream *stream)
     memory_free(listener);
 }
 
-static const struct stream_ops listener_ops = { no_recv, no_send, accept_link, close_listener };
+static void listener_name(const struct stream *stream, struct peer_name *out)
+{
+    snprintf(out->text, sizeof out->text, "ipv4");
+}
+
+static const struct stream_ops listener_ops = { no_recv, no_send, accept_link, listener_name,
+                                                close_listener };
 
 static int listen_door(const struct network *door, const struct listen_options *o,
                        struct stream **out, int max, const char **error_text)
@@ -497,7 +506,7 @@ static int listen_door(const struct network *door, const struct listen_options *
     struct net *n = container_of(door, struct net, network);
     assert(n->listener_count < NET_LISTENERS_MAX && max > 0);
     struct sim_listener *l = must(memory_alloc_zero(sizeof *l));
-    l->held = (struct sim_stream){ .stream = { &listener_ops, "ipv4" }, .net = n, .listener = l };
+    l->held = (struct sim_stream){ .stream.ops = &listener_ops, .net = n, .listener = l };
     list_init(&l->held.in_poller);
     list_init(&l->backlog);
     l->index = n->listener_count;

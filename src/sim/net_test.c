@@ -86,7 +86,7 @@ static void test_bytes_go_both_ways(void **state)
     struct link *l = link_open(&p.net, 0, CAPACITY);
     assert_int_equal(ready(&p), NET_READ);
     struct stream *s = accept_one(&p);
-    assert_string_equal(s->peer, "192.0.2.1:1");
+    assert_string_equal(stream_peer(s).text, "192.0.2.1:1");
     assert_ptr_equal(link_of_stream(s), l);
 
     link_write(l, BYTES("hello"));

@@ -5,12 +5,10 @@
 
 enum peek_session peek_session(const struct server *s, struct bytes client_id)
 {
-    for (unsigned i = 0; i < s->worker_count; i++) {
-        const struct client *c = map_find(&s->workers[i]->clients_by_id, client_id);
-        if (c != NULL)
-            return c->will != NULL ? PEEK_SESSION_WITH_WILL : PEEK_SESSION;
-    }
-    return PEEK_NO_SESSION;
+    const struct directory_entry *e = directory_find(s->directory, client_id);
+    if (e == NULL || e->client == NULL)
+        return PEEK_NO_SESSION;
+    return e->client->will != NULL ? PEEK_SESSION_WITH_WILL : PEEK_SESSION;
 }
 
 bool peek_has_walks(const struct server *s)
