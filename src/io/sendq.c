@@ -18,6 +18,7 @@ enum {
     SMALL_SIZE = 256,
     POOL_MAX = 256,
     VIEWS_MAX = 1024,
+    SMALLS_MAX = 1024,
 };
 
 void chunk_pool_init(struct chunk_pool *p)
@@ -37,7 +38,12 @@ void chunk_pool_fini(struct chunk_pool *p)
         p->free_views = s->next;
         memory_free(s);
     }
-    p->count = p->view_count = 0;
+    while (p->free_smalls != NULL) {
+        struct sendq_segment *s = p->free_smalls;
+        p->free_smalls = s->next;
+        memory_free(s);
+    }
+    p->count = p->view_count = p->small_count = 0;
 }
 
 void chunk_pool_trim(struct chunk_pool *p)
@@ -51,32 +57,56 @@ void chunk_pool_trim(struct chunk_pool *p)
     p->unused = p->count;
 }
 
-static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
+static struct sendq_segment *segment_init(struct sendq_segment *s, size_t capacity)
 {
-    struct sendq_segment *s = size <= CHUNK_SIZE ? pool->free : NULL;
-    size_t capacity = size <= CHUNK_SIZE ? CHUNK_SIZE : size;
-    if (s != NULL) {
-        pool->free = s->next;
-        pool->count--;
-        if (pool->count < pool->unused)
-            pool->unused = pool->count;
-    } else {
-        s = memory_alloc(sizeof *s + capacity);
-        if (s == NULL)
-            return NULL;
-    }
     *s = (struct sendq_segment){ .data = s->bytes, .capacity = (uint32_t)capacity };
     return s;
 }
 
-/* What comes after a reference is the head of the next packet, mostly followed by a reference
- * again: a whole chunk would be wasted on it. */
-static struct sendq_segment *small_create(void)
+static struct sendq_segment *segment_create(size_t capacity)
 {
-    struct sendq_segment *s = memory_alloc(sizeof *s + SMALL_SIZE);
+    struct sendq_segment *s = memory_alloc(sizeof *s + capacity);
+    return s == NULL ? NULL : segment_init(s, capacity);
+}
+
+/* NULL: the pool is empty, or it is more than a chunk. */
+static struct sendq_segment *chunk_pop(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = pool->free;
+    if (s == NULL || size > CHUNK_SIZE)
+        return NULL;
+    pool->free = s->next;
+    pool->count--;
+    if (pool->count < pool->unused)
+        pool->unused = pool->count;
+    return segment_init(s, CHUNK_SIZE);
+}
+
+static struct sendq_segment *chunk_take(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = chunk_pop(pool, size);
+    return s != NULL ? s : segment_create(size <= CHUNK_SIZE ? CHUNK_SIZE : size);
+}
+
+/* NULL: the pool is empty, or it is too much. */
+static struct sendq_segment *small_pop(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = pool->free_smalls;
+    if (s == NULL || size > SMALL_SIZE)
+        return NULL;
+    pool->free_smalls = s->next;
+    pool->small_count--;
+    return segment_init(s, SMALL_SIZE);
+}
+
+/* A new chunk would be wasted on the only packet of a turn, of which there may be one for each of
+ * many thousand connections, and on the head of a packet between two references. */
+static struct sendq_segment *small_take(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = small_pop(pool, size);
     if (s != NULL)
-        *s = (struct sendq_segment){ .data = s->bytes, .capacity = SMALL_SIZE };
-    return s;
+        return s;
+    return size <= SMALL_SIZE ? segment_create(SMALL_SIZE) : chunk_take(pool, size);
 }
 
 /* NULL: no memory. */
@@ -90,18 +120,27 @@ static struct sendq_segment *view_take(struct chunk_pool *pool)
     return s;
 }
 
+static void give_back(struct sendq_segment *s, struct sendq_segment **pool, size_t *count,
+                      size_t max)
+{
+    if (*count == max) {
+        memory_free(s);
+        return;
+    }
+    s->next = *pool;
+    *pool = s;
+    ++*count;
+}
+
 static void segment_drop(struct sendq_segment *s, struct chunk_pool *pool)
 {
-    bool is_view = s->owner != NULL;
-    block_unref(s->owner);
-    if (is_view && pool->view_count < VIEWS_MAX) {
-        s->next = pool->free_views;
-        pool->free_views = s;
-        pool->view_count++;
-    } else if (!is_view && s->capacity == CHUNK_SIZE && pool->count < POOL_MAX) {
-        s->next = pool->free;
-        pool->free = s;
-        pool->count++;
+    if (s->owner != NULL) {
+        block_unref(s->owner);
+        give_back(s, &pool->free_views, &pool->view_count, VIEWS_MAX);
+    } else if (s->capacity == SMALL_SIZE) {
+        give_back(s, &pool->free_smalls, &pool->small_count, SMALLS_MAX);
+    } else if (s->capacity == CHUNK_SIZE) {
+        give_back(s, &pool->free, &pool->count, POOL_MAX);
     } else {
         memory_free(s);
     }
@@ -131,15 +170,53 @@ static void append(struct sendq *q, struct sendq_segment *s)
     q->last = s;
 }
 
+/* There is more than one small packet after all: they go on in a chunk, so that one part is sent.
+ * NULL: no memory. */
+static struct sendq_segment *small_to_chunk(struct sendq *q, struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *small = q->first;
+    size_t waiting = small->size - small->sent;
+    struct sendq_segment *chunk = chunk_take(pool, waiting + size);
+    if (chunk == NULL)
+        return NULL;
+    memcpy(chunk->bytes, small->bytes + small->sent, waiting);
+    chunk->size = (uint32_t)waiting;
+    q->first = q->last = chunk;
+    segment_drop(small, pool);
+    return chunk;
+}
+
+/* The last one has no room: a new one at the end.  NULL: no memory.  (Not inline: the way by which
+ * nearly all packets go would have to save registers for it.) */
+static __attribute__((noinline)) struct sendq_segment *
+add_segment(struct sendq *q, struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *last = q->last;
+    bool is_own = last != NULL && last->owner == NULL;
+    if (is_own && last == q->first && last->capacity == SMALL_SIZE)
+        return small_to_chunk(q, pool, size);
+    struct sendq_segment *s = is_own ? chunk_take(pool, size) : small_take(pool, size);
+    if (s != NULL)
+        append(q, s);
+    return s;
+}
+
+/* The first segment, if the pool has one.  NULL: it has none. */
+static struct sendq_segment *pop_first(struct chunk_pool *pool, size_t size)
+{
+    struct sendq_segment *s = chunk_pop(pool, size);
+    return s != NULL ? s : small_pop(pool, size);
+}
+
 uint8_t *sendq_reserve(struct sendq *q, struct chunk_pool *pool, size_t size)
 {
     struct sendq_segment *s = q->last;
-    if (s == NULL || s->owner != NULL || s->capacity - s->size < size) {
-        bool is_head = s != NULL && s->owner != NULL && size <= SMALL_SIZE;
-        s = is_head ? small_create() : chunk_take(pool, size);
+    if (s == NULL && (s = pop_first(pool, size)) != NULL) {
+        q->first = q->last = s;
+    } else if (s == NULL || s->owner != NULL || s->capacity - s->size < size) {
+        s = add_segment(q, pool, size);
         if (s == NULL)
             return NULL;
-        append(q, s);
     }
     return s->bytes + s->size;
 }

@@ -19,8 +19,9 @@ enum { CHUNK_POOL_MIN = 4 };
 
 /* Chunks that were used and will be used again: one pool per worker. */
 struct chunk_pool {
-    struct sendq_segment *free_views; /* segments without bytes of their own: small, and kept */
-    size_t view_count;
+    struct sendq_segment *free_views;  /* segments without bytes of their own: small, and kept */
+    struct sendq_segment *free_smalls; /* with room for a packet or two: likewise */
+    size_t view_count, small_count;
     struct sendq_segment *free;
     size_t count;
     size_t unused; /* the fewest there have been since the last trim */

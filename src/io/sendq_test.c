@@ -252,6 +252,29 @@ static void test_chunks_go_back(void **state)
     world_close(&w);
 }
 
+/* Many queues with one small packet each take no new chunks; where more packets come, all of them
+ * are in one chunk, and are one part. */
+static void test_small_packets(void **state)
+{
+    struct world w;
+    struct iovec parts[PARTS_MAX];
+    world_open(&w);
+    put(&w, 100);
+    put(&w, 100);
+    take(&w, 30); /* the socket took no more */
+    assert_int_equal(w.pool.small_count, 0);
+    put(&w, 100);
+    assert_int_equal(sendq_parts(&w.q, parts, PARTS_MAX), 1);
+    check(&w);
+    assert_int_equal(w.pool.small_count, 1);
+    take(&w, SIZE_MAX);
+    assert_int_equal(w.pool.count, 1);
+    put(&w, 100); /* there is a chunk that costs nothing */
+    assert_int_equal(w.pool.count, 0);
+    assert_int_equal(w.pool.small_count, 1);
+    world_close(&w);
+}
+
 /* After a burst the pool shrinks to what has been in use, and at last to a few. */
 static void test_pool_shrinks(void **state)
 {
@@ -260,14 +283,14 @@ static void test_pool_shrinks(void **state)
     world_open(&w);
     for (int i = 0; i < 20; i++) {
         sendq_init(&queues[i]);
-        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1));
+        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1000));
     }
     for (int i = 0; i < 20; i++)
         sendq_fini(&queues[i], &w.pool);
     chunk_pool_trim(&w.pool);
     assert_int_equal(w.pool.count, 20); /* all of them were needed */
     for (int i = 0; i < 7; i++)
-        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1));
+        assert_non_null(sendq_reserve(&queues[i], &w.pool, 1000));
     for (int i = 0; i < 7; i++)
         sendq_fini(&queues[i], &w.pool);
     chunk_pool_trim(&w.pool);
@@ -305,9 +328,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random),         cmocka_unit_test(test_fini_drops_all),
-        cmocka_unit_test(test_chunks_go_back), cmocka_unit_test(test_pool_shrinks),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_borrowing),
-        cmocka_unit_test(test_batch_blocks),
+        cmocka_unit_test(test_chunks_go_back), cmocka_unit_test(test_small_packets),
+        cmocka_unit_test(test_pool_shrinks),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_borrowing),      cmocka_unit_test(test_batch_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,22 +72,12 @@ static struct leaf *leaf_create(struct index *ix, struct bytes filter, struct su
     return leaf;
 }
 
-static void leaf_destroy(struct retired *r)
-{
-    memory_free(container_of(r, struct leaf, list.retired));
-}
-
 static struct branch *branch_create(struct bytes path)
 {
     struct branch *b = node_alloc(sizeof(struct branch), offsetof(struct branch, path), path);
     if (b != NULL)
         b->end = (uint32_t)path.size + 1;
     return b;
-}
-
-static void branch_destroy(struct retired *r)
-{
-    memory_free(container_of(r, struct branch, retired));
 }
 
 static uintptr_t branch_member(struct branch *b)
@@ -377,7 +367,7 @@ static void wild_remove(struct index *ix, struct leaf *leaf)
     assert(only != 0); /* there were two */
     result = step_change(ix, above, &step_above, branch_member(b), only);
     assert(result == 0);
-    grace_retire(ix->grace, &b->retired, branch_destroy); /* as it is: readers may be there */
+    grace_retire(ix->grace, &b->retired); /* as it is: readers may be there */
 }
 
 void index_remove(struct index *ix, struct leaf *leaf, uint32_t list_index)
@@ -390,7 +380,7 @@ void index_remove(struct index *ix, struct leaf *leaf, uint32_t list_index)
     else
         exact_remove(ix, leaf);
     subscriber_list_fini(&leaf->list, ix->grace);
-    grace_retire(ix->grace, &leaf->list.retired, leaf_destroy);
+    grace_retire(ix->grace, &leaf->list.retired);
 }
 
 /* ------------------------------------------------------------------------------------ walk ---- */

@@ -8,6 +8,7 @@
 #include "mqtt/topic.h"
 #include "router/key_set.h"
 #include "router/subscriber_list.h"
+#include <assert.h>
 
 #include <endian.h>
 
@@ -27,6 +28,9 @@ struct leaf {
     struct subscriber_list list; /* its `retired` is the leaf's */
     struct key filter;
 };
+
+static_assert(offsetof(struct leaf, list.retired) == 0 && offsetof(struct leaf, filter) == 32,
+              "a short filter and its subscriber share a cache line");
 
 /* Where filters with wildcards that begin alike part: the path is the levels that they share. */
 struct branch {
@@ -52,7 +56,7 @@ static inline struct leaf *member_leaf(uintptr_t member)
     return (struct leaf *)member;
 }
 
-/* Eight bytes as a word whose lowest byte is the first. */
+/* Eight or four bytes as a word whose lowest byte is the first. */
 static inline uint64_t load_8(const uint8_t *p)
 {
     uint64_t word;
@@ -60,14 +64,34 @@ static inline uint64_t load_8(const uint8_t *p)
     return le64toh(word);
 }
 
-/* How many bytes at the start of both are equal, of size at most. */
+static inline uint64_t load_4(const uint8_t *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof(word));
+    return le32toh(word);
+}
+
+/* Where two words differ. */
+static inline size_t first_byte(uint64_t difference)
+{
+    return (unsigned)__builtin_ctzll(difference) / 8;
+}
+
+/* How many bytes at the start of both are equal, of size at most.  The last word may overlap the
+ * one before it. */
 static inline size_t equal_count(const uint8_t *a, const uint8_t *b, size_t size)
 {
     size_t i = 0;
-    for (; size - i >= 8; i += 8) {
-        uint64_t difference = load_8(a + i) ^ load_8(b + i);
-        if (difference != 0)
-            return i + (unsigned)__builtin_ctzll(difference) / 8;
+    uint64_t difference;
+    for (; size - i >= 8; i += 8)
+        if ((difference = load_8(a + i) ^ load_8(b + i)) != 0)
+            return i + first_byte(difference);
+    if (size - i >= 4) {
+        if ((difference = load_4(a + i) ^ load_4(b + i)) != 0)
+            return i + first_byte(difference);
+        i = size - 4;
+        difference = load_4(a + i) ^ load_4(b + i);
+        return difference == 0 ? size : i + first_byte(difference);
     }
     while (i < size && a[i] == b[i])
         i++;
@@ -83,7 +107,7 @@ static inline size_t level_size(struct bytes text)
         uint64_t word = load_8(text.data + i) ^ ones * '/';
         uint64_t found = (word - ones) & ~word & ones * 0x80; /* the lowest bit is right */
         if (found != 0)
-            return i + (unsigned)__builtin_ctzll(found) / 8;
+            return i + first_byte(found);
     }
     while (i < text.size && text.data[i] != '/')
         i++;

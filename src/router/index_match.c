@@ -193,19 +193,22 @@ static void go_to(struct walk *w, const struct branch *b)
     w->branch = b;
 }
 
-/* A set's only member needs no search: what it is called is seen when it is looked at. */
-static void start_search(struct walk *w, const struct index *ix, struct key_view v,
-                         struct bytes name)
+/* A set's only member needs no search: what it is called is seen when it is looked at.  Such a
+ * branch is returned: it is near the root, and at hand. */
+static const struct branch *start_search(struct walk *w, const struct index *ix, struct key_view v,
+                                         struct bytes name)
 {
+    const struct branch *only = member_branch(v.only);
     if (v.table != NULL) {
         w->hash = hash_bytes(ix->seed, name);
         key_table_prefetch(v.table, w->hash);
         w->table = v.table;
-        return;
+    } else if (only == NULL) {
+        if (v.only != 0)
+            (void)on_candidate(w, member_leaf(v.only), w->place);
+        take_pending(w);
     }
-    if (v.only != 0 && member_branch(v.only) == NULL)
-        (void)on_candidate(w, member_leaf(v.only), w->place);
-    go_to(w, member_branch(v.only));
+    return only;
 }
 
 static void search(struct walk *w)
@@ -225,15 +228,15 @@ static void search(struct walk *w)
     go_to(w, found);
 }
 
-static void visit(struct walk *w, const struct index *ix)
+/* Returns the next branch if it is at hand. */
+static const struct branch *visit_one(struct walk *w, const struct index *ix,
+                                      const struct branch *b)
 {
-    const struct branch *b = w->branch;
     bool is_root = b == ix->root;
     bool wildcards = !is_root || w->topic.data[0] != '$'; /* [MQTT-4.7.2-1] */
-    w->branch = NULL;
     if (!is_root && !branch_matches(b, w->topic, &w->place)) {
         take_pending(w);
-        return;
+        return NULL;
     }
     uintptr_t many = atomic_load_explicit(&b->many, memory_order_acquire);
     if (many != 0 && wildcards)
@@ -243,7 +246,7 @@ static void visit(struct walk *w, const struct index *ix)
         if (here != 0)
             on_leaf(w, member_leaf(here));
         take_pending(w);
-        return;
+        return NULL;
     }
     uintptr_t plus = atomic_load_explicit(&b->plus, memory_order_acquire);
     if (plus != 0 && wildcards) {
@@ -253,7 +256,15 @@ static void visit(struct walk *w, const struct index *ix)
             (void)on_candidate(w, member_leaf(plus), w->place);
     }
     struct bytes rest = bytes_after(w->topic, w->place.in_topic);
-    start_search(w, ix, key_set_view(&b->children), bytes_of(rest.data, level_size(rest)));
+    return start_search(w, ix, key_set_view(&b->children), bytes_of(rest.data, level_size(rest)));
+}
+
+static void visit(struct walk *w, const struct index *ix)
+{
+    const struct branch *b = w->branch;
+    w->branch = NULL;
+    while (b != NULL)
+        b = visit_one(w, ix, b);
 }
 
 /* Is there any filter with a wildcard at all? */
@@ -265,18 +276,22 @@ static bool wild_is_in_use(const struct index *ix)
            atomic_load_explicit(&root->many, memory_order_relaxed) != 0;
 }
 
-static void walk_start(struct walk *w, const struct index *ix, struct bytes topic,
+/* As walk_step. */
+static bool walk_start(struct walk *w, const struct index *ix, struct bytes topic,
                        struct match_sink *sink)
 {
     w->topic = topic;
     w->sink = sink;
     w->table = NULL;
+    w->branch = NULL;
     w->place = (struct place){ 0, 0 };
     w->is_too_deep = false;
     w->pending_count = 0;
     if (wild_is_in_use(ix))
         add_pending(w, ix->root, w->place);
-    start_search(w, ix, key_set_view(&ix->exact), topic);
+    (void)start_search(w, ix, key_set_view(&ix->exact), topic); /* it has leaves only */
+    visit(w, ix);                                               /* nothing to search: the root */
+    return w->table != NULL || w->branch != NULL;
 }
 
 /* False: that was all. */
@@ -284,11 +299,9 @@ static bool walk_step(struct walk *w, const struct index *ix)
 {
     if (w->table != NULL)
         search(w);
-    else if (w->branch != NULL)
-        visit(w, ix);
     else
-        return false;
-    return true;
+        visit(w, ix);
+    return w->table != NULL || w->branch != NULL;
 }
 
 void index_match(const struct index *ix, struct bytes topic, struct match_sink *sink)
@@ -297,9 +310,8 @@ void index_match(const struct index *ix, struct bytes topic, struct match_sink *
     struct walk w UNINITIALIZED;
     w.pending = pending;
     w.pending_max = TOPIC_LEVELS_MAX + 1;
-    walk_start(&w, ix, topic, sink);
-    while (walk_step(&w, ix)) {
-    }
+    for (bool more = walk_start(&w, ix, topic, sink); more;)
+        more = walk_step(&w, ix);
     assert(!w.is_too_deep);
 }
 
@@ -325,24 +337,27 @@ void router_ahead_forget(struct router_ahead *a)
     a->count = a->next = 0;
 }
 
-static void look_start(struct look *l, const struct index *ix, struct bytes topic)
+/* Is there more to look for, and is it worth it? */
+static bool look_goes_on(struct look *l, bool more)
+{
+    l->is_known = !l->walk.is_too_deep && l->found_count <= LOOK_LEAVES_MAX;
+    if (++l->step_count > LOOK_STEPS_MAX)
+        l->is_known = l->is_known && !more;
+    return l->is_known && more;
+}
+
+static bool look_start(struct look *l, const struct index *ix, struct bytes topic)
 {
     l->same = NULL;
-    l->is_known = true;
     l->found_count = l->step_count = 0;
     l->walk.pending = l->pending;
     l->walk.pending_max = LOOK_PENDING_MAX;
-    walk_start(&l->walk, ix, topic, NULL);
+    return look_goes_on(l, walk_start(&l->walk, ix, topic, NULL));
 }
 
-/* False: it is over. */
 static bool look_step(struct look *l, const struct index *ix)
 {
-    if (!l->is_known || !walk_step(&l->walk, ix))
-        return false;
-    l->is_known = !l->walk.is_too_deep && l->found_count <= LOOK_LEAVES_MAX &&
-                  ++l->step_count <= LOOK_STEPS_MAX;
-    return l->is_known;
+    return look_goes_on(l, walk_step(&l->walk, ix));
 }
 
 void index_look_ahead(const struct index *ix, struct router_ahead *a, const struct bytes *topics,
@@ -358,8 +373,7 @@ void index_look_ahead(const struct index *ix, struct router_ahead *a, const stru
         if (i > 0 && bytes_equal(topics[i], l[-1].walk.topic)) {
             l->same = l[-1].same != NULL ? l[-1].same : l - 1;
             l->walk.topic = topics[i];
-        } else {
-            look_start(l, ix, topics[i]);
+        } else if (look_start(l, ix, topics[i])) {
             others[left++] = l;
         }
     }

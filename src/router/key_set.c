@@ -12,7 +12,6 @@
  * table is replaced, never grown in place.  Members are hashed again then: storing the hash would
  * cost every one 8 bytes to save a few nanoseconds of an access that misses the cache anyway. */
 #include "router/key_set.h"
-#include "base/list.h"
 #include "base/memory.h"
 
 #include <assert.h>
@@ -70,11 +69,6 @@ static struct key_table *table_create(uint64_t capacity)
     if (t != NULL)
         t->mask = capacity - 1;
     return t;
-}
-
-static void table_destroy(struct retired *r)
-{
-    memory_free(container_of(r, struct key_table, retired));
 }
 
 static bool table_has_room(const struct key_table *t)
@@ -176,7 +170,7 @@ int key_set_add(struct key_set *s, struct grace *g, const struct key_hash *h, ui
         return -ENOMEM;
     table_put(t, hash, slot);
     set_table(s, t);
-    grace_retire(g, &old->retired, table_destroy);
+    grace_retire(g, &old->retired);
     return 0;
 }
 
@@ -216,13 +210,13 @@ void key_set_remove(struct key_set *s, struct grace *g, const struct key_hash *h
     table_take(old, hash, wanted);
     if (old->live == 1) {
         set_root(s, only_slot(old));
-        grace_retire(g, &old->retired, table_destroy);
+        grace_retire(g, &old->retired);
     } else if (old->mask + 1 > TABLE_CAPACITY_MIN && old->live * 8 <= old->mask + 1) {
         struct key_table *t = table_copy(old, h);
         if (t == NULL)
             return; /* too large is no harm; the next removal tries again */
         set_table(s, t);
-        grace_retire(g, &old->retired, table_destroy);
+        grace_retire(g, &old->retired);
     }
 }
 

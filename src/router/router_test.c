@@ -15,6 +15,7 @@ enum { SEED = 42, SUBSCRIPTIONS = 400, STEPS = 60000, MANY = 100000 };
 struct world {
     struct grace *grace;
     struct router *router;
+    struct router_ahead *ahead;
 };
 
 static struct world world_open(void)
@@ -23,6 +24,8 @@ static struct world world_open(void)
     assert_non_null(w.grace);
     w.router = router_create(w.grace, SEED);
     assert_non_null(w.router);
+    w.ahead = router_ahead_create();
+    assert_non_null(w.ahead);
     grace_online(w.grace, 0);
     return w;
 }
@@ -37,6 +40,7 @@ static void world_close(struct world *w)
 {
     router_check(w->router);
     grace_offline(w->grace, 0);
+    router_ahead_destroy(w->ahead);
     router_destroy(w->router);
     grace_destroy(w->grace);
 }
@@ -61,6 +65,13 @@ static size_t match(struct world *w, struct bytes topic, struct subscriber *foun
 {
     struct collector c = { { collect }, found, 0, max };
     router_match(w->router, topic, &c.sink);
+    return c.count;
+}
+
+static size_t match_ahead(struct world *w, struct bytes topic, struct subscriber *found, size_t max)
+{
+    struct collector c = { { collect }, found, 0, max };
+    router_match_ahead(w->router, w->ahead, topic, &c.sink);
     return c.count;
 }
 
@@ -160,6 +171,9 @@ static void deepest_topics(void **state)
     size_t size = sizeof(text) - 1;
     assert_int_equal(match(&w, bytes_of(text, size), found, TOPIC_LEVELS_MAX), TOPIC_LEVELS_MAX);
     assert_int_equal(match(&w, bytes_of(text, size - 2), found, TOPIC_LEVELS_MAX), 0);
+    struct bytes topic = bytes_of(text, size);
+    router_look_ahead(w.router, w.ahead, &topic, 1); /* gives up, and looks again */
+    assert_int_equal(match_ahead(&w, topic, found, TOPIC_LEVELS_MAX), TOPIC_LEVELS_MAX);
     for (int i = 0; i < TOPIC_LEVELS_MAX; i++)
         router_unsubscribe(w.router, &s[i]);
     world_close(&w);
@@ -179,10 +193,10 @@ static bool is_subscribed(const struct model *m)
     return m->subscription.leaf != NULL;
 }
 
-static void expect_match(struct world *w, const struct model *models, struct bytes topic)
+static void expect_found(const struct model *models, struct bytes topic,
+                         const struct subscriber *found, size_t count)
 {
-    struct subscriber found[SUBSCRIPTIONS];
-    size_t count = match(w, topic, found, SUBSCRIPTIONS), expected = 0;
+    size_t expected = 0;
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
         expected += is_subscribed(&models[i]) &&
                     topic_filter_matches(test_topic_bytes(&models[i].filter), topic);
@@ -197,6 +211,34 @@ static void expect_match(struct world *w, const struct model *models, struct byt
         assert_true(topic_filter_matches(test_topic_bytes(&m->filter), topic));
         assert_memory_equal(&m->who, &found[i], sizeof(m->who));
     }
+}
+
+static void expect_match(struct world *w, const struct model *models, struct bytes topic)
+{
+    struct subscriber found[SUBSCRIPTIONS];
+    expect_found(models, topic, found, match(w, topic, found, SUBSCRIPTIONS));
+}
+
+/* Some topics together; each third one is not asked for, and one is that was not looked for. */
+static void expect_match_ahead(struct world *w, const struct model *models, uint64_t *random)
+{
+    struct test_topic names[ROUTER_AHEAD_MAX], other = test_random_name(random);
+    struct bytes topics[ROUTER_AHEAD_MAX];
+    struct subscriber found[SUBSCRIPTIONS];
+    unsigned count = 1 + next_random(random) % ROUTER_AHEAD_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        names[i] = test_random_name(random);
+        if (i > 0 && next_random(random) % 4 == 0)
+            names[i] = names[i - 1];
+        topics[i] = test_topic_bytes(&names[i]);
+    }
+    router_look_ahead(w->router, w->ahead, topics, count);
+    for (unsigned i = 0; i < count; i++)
+        if (next_random(random) % 3 != 0)
+            expect_found(models, topics[i], found, match_ahead(w, topics[i], found, SUBSCRIPTIONS));
+    expect_found(models, test_topic_bytes(&other), found,
+                 match_ahead(w, test_topic_bytes(&other), found, SUBSCRIPTIONS));
+    router_ahead_forget(w->ahead);
 }
 
 static void model_subscribe(struct world *w, struct model *m, uint32_t slot, uint64_t *random)
@@ -240,6 +282,8 @@ static void agrees_with_the_naive_matcher(void **state)
         if (what < 20) {
             struct test_topic topic = test_random_name(&random);
             expect_match(&w, models, test_topic_bytes(&topic));
+            if (what < 4)
+                expect_match_ahead(&w, models, &random);
         } else if (!is_subscribed(m)) {
             if (what < (flood ? 90 : 30)) {
                 model_subscribe(&w, m, slot, &random);
@@ -260,6 +304,58 @@ static void agrees_with_the_naive_matcher(void **state)
     for (size_t i = 0; i < SUBSCRIPTIONS; i++)
         if (is_subscribed(&models[i]))
             model_unsubscribe(&w, &models[i]);
+    world_close(&w);
+}
+
+/* ------------------------------------------------------------------------------- look ahead ----
+ */
+
+/* What was found stays so, but for subscriptions that end meanwhile. */
+static void looking_ahead_is_matching_early(void **state)
+{
+    struct world w = world_open();
+    struct subscription s[4];
+    struct subscriber found[8];
+    struct bytes topics[] = { BYTES("a/b"), BYTES("a/c"), BYTES("a/b") };
+    subscribe(&w, "a/b", 1, &s[0]);
+    subscribe(&w, "a/+", 2, &s[1]);
+    subscribe(&w, "+/b", 3, &s[2]);
+    router_look_ahead(w.router, w.ahead, topics, 3);
+    router_unsubscribe(w.router, &s[1]); /* the last one of its filter */
+    subscribe(&w, "a/#", 4, &s[3]);
+    assert_int_equal(match_ahead(&w, topics[0], found, 8), 2);
+    assert_int_equal(match_ahead(&w, topics[1], found, 8), 0);
+    router_ahead_forget(w.ahead);
+    assert_int_equal(match_ahead(&w, topics[2], found, 8), 3); /* now */
+    router_unsubscribe(w.router, &s[0]);
+    router_unsubscribe(w.router, &s[2]);
+    router_unsubscribe(w.router, &s[3]);
+    world_close(&w);
+}
+
+/* Who looks ahead has not checked them. */
+static void looking_ahead_takes_any_topic(void **state)
+{
+    static const char *const filters[] = { "a/+", "+/#", "a/+/b/#", "+/+/+" };
+    static const char *const topics[] = { "a/+", "+", "#", "a/#", "+/+/b/+", "/", "$", "a/b#" };
+    enum {
+        FILTERS = sizeof filters / sizeof filters[0],
+        TOPICS = sizeof topics / sizeof topics[0]
+    };
+    struct world w = world_open();
+    struct subscription s[FILTERS];
+    char deep[TOPIC_LEVELS_MAX * 4];
+    struct bytes some[TOPICS + 1];
+    for (uint64_t i = 0; i < FILTERS; i++)
+        subscribe(&w, filters[i], i + 1, &s[i]);
+    for (size_t i = 0; i < TOPICS; i++)
+        some[i] = bytes_of_string(topics[i]);
+    memset(deep, '/', sizeof deep);
+    some[TOPICS] = bytes_of(deep, sizeof deep);
+    router_look_ahead(w.router, w.ahead, some, TOPICS + 1);
+    router_ahead_forget(w.ahead);
+    for (size_t i = 0; i < FILTERS; i++)
+        router_unsubscribe(w.router, &s[i]);
     world_close(&w);
 }
 
@@ -614,6 +710,8 @@ int main(void)
         cmocka_unit_test(reports_in_order_of_subscribing),
         cmocka_unit_test(deepest_topics),
         cmocka_unit_test(agrees_with_the_naive_matcher),
+        cmocka_unit_test(looking_ahead_is_matching_early),
+        cmocka_unit_test(looking_ahead_takes_any_topic),
         cmocka_unit_test(many_subscribers_on_one_filter),
         cmocka_unit_test(subscribe_survives_lack_of_memory),
         cmocka_unit_test(create_survives_lack_of_memory),

@@ -75,17 +75,24 @@ static void *read_on(void *argument)
     struct job *job = argument;
     struct shared *sh = job->shared;
     uint64_t random = job->number + 100;
+    struct router_ahead *ahead = router_ahead_create();
+    assert(ahead != NULL);
     grace_online(sh->grace, job->number);
     for (int i = 0; i < MATCHES || atomic_load(&sh->changes) < CHANGES; i++) {
         struct test_topic topic = test_random_name(&random);
         struct seen seen = { { see }, { 0 } };
-        router_match(sh->router, test_topic_bytes(&topic), &seen.sink);
+        struct bytes both[] = { BYTES("a/b"), test_topic_bytes(&topic) };
+        if (i % 2 == 0)
+            router_look_ahead(sh->router, ahead, both, 2);
+        router_match_ahead(sh->router, ahead, both[1], &seen.sink);
+        router_ahead_forget(ahead);
         for (unsigned k = 0; k < STABLE; k++)
             assert(seen.stable[k] == topic_filter_matches(test_topic_bytes(&sh->stable[k].filter),
                                                           test_topic_bytes(&topic)));
         grace_quiescent(sh->grace, job->number);
     }
     grace_offline(sh->grace, job->number);
+    router_ahead_destroy(ahead);
     atomic_fetch_sub(&sh->readers_left, 1);
     return NULL;
 }

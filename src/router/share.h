@@ -28,10 +28,10 @@
 struct share_group;
 
 enum share_choice { /* values as enum share_strategy of the configuration */
-    SHARE_CHOOSE_ROUND_ROBIN,
-    SHARE_CHOOSE_LEAST_INFLIGHT,
-    SHARE_CHOOSE_HASH_CLIENT_ID,
-    SHARE_CHOOSE_HASH_TOPIC,
+                    SHARE_CHOOSE_ROUND_ROBIN,
+                    SHARE_CHOOSE_LEAST_INFLIGHT,
+                    SHARE_CHOOSE_HASH_CLIENT_ID,
+                    SHARE_CHOOSE_HASH_TOPIC,
 };
 
 struct share_group_options {
@@ -78,8 +78,8 @@ size_t share_group_waiting_bytes(const struct share_group *g); /* of message_siz
 
 enum share_push {
     SHARE_PUSHED,
-    SHARE_DROPPED_QUEUE_FULL,   /* the new one, or with drop_oldest an old one, was dropped */
-    SHARE_DROPPED_NOBODY,       /* QoS 0 and nobody online */
+    SHARE_DROPPED_QUEUE_FULL, /* the new one, or with drop_oldest an old one, was dropped */
+    SHARE_DROPPED_NOBODY,     /* QoS 0 and nobody online */
     SHARE_DROPPED_NO_MEMORY,
 };
 /* publisher_hash: of the publisher's client id, for SHARE_CHOOSE_HASH_CLIENT_ID.  Takes a reference
@@ -95,8 +95,8 @@ struct share_handover {
     uint8_t qos;
 };
 
-/* The short way of a QoS 0 message for which nothing has to be kept: somebody is online, and nothing
- * waits that it must not overtake.  True and *out, as from share_group_next, but without a
+/* The short way of a QoS 0 message for which nothing has to be kept: somebody is online, and
+ * nothing waits that it must not overtake.  True and *out, as from share_group_next, but without a
  * reference: out->message is NULL.  False: push it. */
 bool share_group_pass(struct share_group *g, const struct message *m, uint64_t publisher_hash,
                       int64_t now_ns, struct share_handover *out);

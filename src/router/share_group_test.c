@@ -153,6 +153,30 @@ static void handed_back_messages_come_first_and_in_order(void **state)
     share_group_destroy(g);
 }
 
+/* QoS 0 takes its turn with the others, but only while nothing of its kind waits. */
+static void passing_on_keeps_order(void **state)
+{
+    struct share_group *g = make_group((struct share_group_options){ .queue_qos0 = true });
+    struct message *m = make_message("t", 1, 0, MESSAGE_NEVER);
+    struct message *m1 = make_message("t", 1, 1, MESSAGE_NEVER);
+    struct share_handover h;
+    assert_false(share_group_pass(g, m, 0, 0, &h)); /* nobody there */
+    assert_int_equal(push(g, 0, 0), SHARE_PUSHED);
+    set_member(g, 1, 10, true);
+    set_member(g, 2, 10, true);
+    assert_false(share_group_pass(g, m, 0, 0, &h)); /* one waits */
+    assert_int_equal(expect_next(g, 1, 0), 0);
+    assert_true(share_group_pass(g, m, 0, 0, &h));
+    assert_true(h.handle == 2 && h.message == NULL && h.ticket == 0 && h.qos == 0);
+    assert_true(share_group_pass(g, m, 0, 0, &h));
+    assert_int_equal(h.handle, 1);
+    assert_false(share_group_pass(g, m1, 0, 0, &h)); /* QoS 1 needs a ticket */
+    share_group_check(g);
+    message_unref(m);
+    message_unref(m1);
+    share_group_destroy(g);
+}
+
 /* [MQTT-4.8.2-4] [MQTT-4.8.2-5] */
 static void qos_2_is_never_given_to_another(void **state)
 {
@@ -550,6 +574,28 @@ static void drain(struct model *w, uint32_t max)
     }
 }
 
+/* The short way must be open whenever nothing of the key is there and somebody is. */
+static bool model_pass(struct model *w, struct message *message, uint64_t publisher_hash)
+{
+    struct message_model *m = &w->messages[w->message_count - 1];
+    struct share_handover h;
+    if (!share_group_pass(w->group, message, publisher_hash, w->now_ns, &h)) {
+        bool is_open = m->qos == 0 && !w->with_expiry;
+        for (uint32_t i = w->first_alive; i < w->message_count - 1; i++)
+            is_open =
+                is_open && (w->messages[i].key != m->key ||
+                            (w->messages[i].state != WAITING && w->messages[i].state != GIVEN));
+        for (uint32_t i = 0; i < MEMBERS && is_open; i++)
+            assert_false(is_online(w, i));
+        return false;
+    }
+    assert_null(h.message);
+    h.message = message;
+    m->state = WAITING;
+    expect_handover(w, &h);
+    return true;
+}
+
 static void model_push(struct model *w)
 {
     if (w->message_count == MESSAGES)
@@ -566,6 +612,10 @@ static void model_push(struct model *w)
              : w->choice == SHARE_CHOOSE_HASH_CLIENT_ID ? publisher
                                                         : m->qos > 0;
     struct message *message = make_message(topic, w->message_count++, m->qos, m->expires_ns);
+    if (draw(w, 2) == 0 && model_pass(w, message, hash_bytes(5, bytes_of(&publisher, 4)))) {
+        message_unref(message);
+        return;
+    }
     if (draw(w, 20) == 0)
         memory_fail_at(1 + draw(w, 3));
     enum share_push result =
@@ -702,6 +752,7 @@ int main(void)
         cmocka_unit_test(round_robin_takes_turns),
         cmocka_unit_test(least_inflight_evens_out),
         cmocka_unit_test(handed_back_messages_come_first_and_in_order),
+        cmocka_unit_test(passing_on_keeps_order),
         cmocka_unit_test(qos_2_is_never_given_to_another),
         cmocka_unit_test(unsubscribing_gives_nothing_back),
         cmocka_unit_test(returned_messages_keep_their_place),

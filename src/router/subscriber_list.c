@@ -10,7 +10,6 @@
  * change in the long run.  Readers still in the old array see everybody who was there when they
  * came. */
 #include "router/subscriber_list.h"
-#include "base/list.h"
 #include "base/memory.h"
 
 #include <assert.h>
@@ -19,8 +18,8 @@
 enum { ARRAY_CAPACITY_MIN = 2, ARRAY_PACK_MIN = 8 };
 
 struct subscriber_array {
-    struct retired retired;
-    _Atomic uint32_t used; /* entries below it are or were in use */
+    struct retired retired; /* first, as whoever frees it expects */
+    _Atomic uint32_t used;  /* entries below it are or were in use */
     uint32_t capacity;
     uint32_t **indices; /* as many as entries, in the same block; writer */
     struct subscriber_entry entries[];
@@ -78,11 +77,6 @@ static struct subscriber_array *array_create(uint32_t capacity)
     return a;
 }
 
-static void array_destroy(struct retired *r)
-{
-    memory_free(container_of(r, struct subscriber_array, retired));
-}
-
 static void array_put(struct subscriber_array *a, struct subscriber who, uint32_t *index)
 {
     uint32_t at = array_used(a);
@@ -111,7 +105,7 @@ static void replace_array(struct subscriber_list *l, struct grace *g, struct sub
     struct subscriber_array *old = array_of(l);
     atomic_store_explicit(&l->more, a, memory_order_release);
     if (old != NULL)
-        grace_retire(g, &old->retired, array_destroy);
+        grace_retire(g, &old->retired);
 }
 
 void subscriber_list_fini(struct subscriber_list *l, struct grace *g)
@@ -130,7 +124,6 @@ int subscriber_list_add(struct subscriber_list *l, struct grace *g, struct subsc
     assert(who.handle != 0);
     if (!l->first_taken) {
         l->first_taken = true;
-        l->first_index = index;
         l->count++;
         *index = 0;
         entry_write(&l->first, who);
@@ -218,7 +211,7 @@ void subscriber_list_check(const struct subscriber_list *l)
 {
     uint32_t count = 0;
     if (entry_is_live(&l->first)) {
-        assert(l->first_taken && *l->first_index == 0);
+        assert(l->first_taken);
         count++;
     }
     const struct subscriber_array *a = array_of(l);

@@ -21,7 +21,6 @@ struct subscriber_entry {     /* 16 bytes */
 struct subscriber_list { /* what readers need is at the end, near what they read next */
     union {
         struct { /* writer */
-            uint32_t *first_index;
             uint32_t count;
             bool first_taken; /* some time: an entry is never used twice */
         };

@@ -25,7 +25,8 @@ static inline uint32_t next_random(uint64_t *random)
     return (uint32_t)(*random >> 33);
 }
 
-/* Few names and few levels, so that everything collides; "" makes empty levels. */
+/* Few names and few levels, so that everything collides; "" makes empty levels, and two are longer
+ * than the words they are compared in. */
 static inline struct test_topic test_random_topic(uint64_t *random, const char *const *names,
                                                   unsigned name_count)
 {
@@ -39,20 +40,21 @@ static inline struct test_topic test_random_topic(uint64_t *random, const char *
 
 static inline struct test_topic test_random_name(uint64_t *random)
 {
-    static const char *const names[] = { "", "a", "b", "ab", "$", "$a" };
+    static const char *const names[] = { "", "a", "b", "ab", "$", "$a", "longer-a", "longer-b-1" };
     struct test_topic t;
     do {
-        t = test_random_topic(random, names, 6);
+        t = test_random_topic(random, names, 8);
     } while (!topic_name_is_valid(test_topic_bytes(&t)));
     return t;
 }
 
 static inline struct test_topic test_random_filter(uint64_t *random)
 {
-    static const char *const names[] = { "", "a", "b", "ab", "$", "$a", "+", "+", "#" };
+    static const char *const names[] = { "",         "a",          "b", "ab", "$", "$a",
+                                         "longer-a", "longer-b-1", "+", "+",  "+", "#" };
     struct test_topic t;
     do {
-        t = test_random_topic(random, names, 9);
+        t = test_random_topic(random, names, 12);
     } while (!topic_filter_is_valid(test_topic_bytes(&t), NULL));
     return t;
 }
