@@ -1,17 +1,22 @@
-/* base/grace.c: an epoch counter, a word per reader, a queue under a lock.
+/* base/grace.c: an epoch counter, a word per reader, three heaps of garbage under a lock.
  *
  *     epoch       7
- *     readers     seen 7 | seen 5 | offline (0)
- *     queue       oldest --> 5 --> 5 --> 6 --> 7 <-- newest      what is stamped up to 5 may go
+ *     readers     seen 7 | seen 6 | offline (0)
+ *     fresh       retired since the epoch was raised last
+ *     waiting     retired before: may go when every reader has seen 7
+ *     forgotten   may go now, in portions
  *
- * Publication rules.  A retirement happens after the object was unlinked, and raises the epoch; a
- * reader that has read the raised epoch therefore sees it unlinked.  A reader's store to `seen`
- * comes after its last use of whatever it held; a collector that has read the store may destroy.
+ * When nothing waits, the epoch is raised and what was fresh waits.  So what is retired may have to
+ * wait for the heap before it, two grace periods in all; in return it need not know its epoch.
+ *
+ * Publication rules.  The epoch is raised after everything that waits was unlinked; a reader that
+ * has read the raised epoch therefore sees it unlinked.  A reader's store to `seen` comes after its
+ * last use of whatever it held; a collector that has read the store may free.
  *
  * Coming online is the one delicate step: the reader must not read shared structures while its
  * `seen` is still on its way.  It reads the epoch once more after the store.  These accesses and
- * the collector's are sequentially consistent: a collector that still found 0 did so after some
- * retirement raised the epoch and before the reader's store, so this second read sees the raise.
+ * the collector's are sequentially consistent: a collector that still found 0 did so after it
+ * raised the epoch and before the reader's store, so this second read sees the raise.
  * (A fence would do as well, but ThreadSanitizer does not understand fences.) */
 #include "base/grace.h"
 #include "base/memory.h"
@@ -30,9 +35,9 @@ struct reader {
 
 struct grace {
     atomic_ulong epoch;
-    atomic_size_t waiting; /* how many are in the queue; written under the lock */
-    pthread_mutex_t lock;  /* guards the queue */
-    struct retired *oldest, *newest;
+    atomic_bool is_clean; /* there is no garbage; written under the lock */
+    pthread_mutex_t lock; /* guards the heaps */
+    struct retired *fresh, *waiting, *forgotten;
     size_t reader_count;
     struct reader *readers; /* in `memory`, on cache lines of their own */
     char memory[];
@@ -50,6 +55,7 @@ struct grace *grace_create(size_t readers)
         return NULL;
     }
     atomic_init(&g->epoch, 1);
+    atomic_init(&g->is_clean, true);
     g->reader_count = readers;
     uintptr_t start = ((uintptr_t)g->memory + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     g->readers = (struct reader *)start;
@@ -85,69 +91,74 @@ void grace_offline(struct grace *g, size_t reader)
     atomic_store_explicit(&reader_at(g, reader)->seen, 0, memory_order_release);
 }
 
-void grace_retire(struct grace *g, struct retired *r, void (*destroy)(struct retired *))
+void grace_retire(struct grace *g, struct retired *r)
 {
-    r->destroy = destroy;
-    r->next = NULL;
     pthread_mutex_lock(&g->lock);
-    r->epoch = atomic_fetch_add(&g->epoch, 1) + 1; /* under the lock: the queue is sorted */
-    if (g->oldest == NULL)
-        g->oldest = r;
-    else
-        g->newest->next = r;
-    g->newest = r;
-    atomic_fetch_add_explicit(&g->waiting, 1, memory_order_relaxed);
+    r->next = g->fresh;
+    g->fresh = r;
+    atomic_store_explicit(&g->is_clean, false, memory_order_relaxed);
     pthread_mutex_unlock(&g->lock);
 }
 
-/* What is stamped with this epoch or an older one, nobody holds. */
-static unsigned long forgotten_epoch(struct grace *g)
+/* Has every reader seen the epoch, so that nobody holds what waits? */
+static bool is_forgotten(struct grace *g)
 {
-    unsigned long oldest = atomic_load(&g->epoch);
+    unsigned long epoch = atomic_load(&g->epoch);
     for (size_t i = 0; i < g->reader_count; i++) {
         unsigned long seen = atomic_load(&g->readers[i].seen);
-        if (seen != 0 && seen < oldest)
-            oldest = seen;
+        if (seen != 0 && seen != epoch)
+            return false;
     }
-    return oldest;
+    return true;
 }
 
-/* Unlinks at most COLLECT_MAX that may be destroyed.  Under the lock. */
-static struct retired *take_forgotten(struct grace *g)
+static void forget_waiting(struct grace *g)
 {
-    unsigned long epoch = forgotten_epoch(g);
-    struct retired *first = g->oldest, **end = &first;
-    size_t count = 0;
-    while (*end != NULL && (*end)->epoch <= epoch && count < COLLECT_MAX) {
+    if (g->waiting != NULL && g->forgotten == NULL && is_forgotten(g)) {
+        g->forgotten = g->waiting;
+        g->waiting = NULL;
+    }
+}
+
+/* Under the lock. */
+static void advance(struct grace *g)
+{
+    forget_waiting(g);
+    if (g->waiting != NULL || g->fresh == NULL)
+        return;
+    g->waiting = g->fresh;
+    g->fresh = NULL;
+    (void)atomic_fetch_add(&g->epoch, 1);
+    forget_waiting(g); /* perhaps nobody reads */
+}
+
+/* Unlinks a portion of what is forgotten.  Under the lock. */
+static struct retired *take_portion(struct grace *g)
+{
+    struct retired *first = g->forgotten, **end = &first;
+    for (size_t count = 0; *end != NULL && count < COLLECT_MAX; count++)
         end = &(*end)->next;
-        count++;
-    }
-    g->oldest = *end;
-    if (g->oldest == NULL)
-        g->newest = NULL;
+    g->forgotten = *end;
     *end = NULL;
-    atomic_fetch_sub_explicit(&g->waiting, count, memory_order_relaxed);
+    bool is_clean = g->fresh == NULL && g->waiting == NULL && g->forgotten == NULL;
+    atomic_store_explicit(&g->is_clean, is_clean, memory_order_relaxed);
     return first;
-}
-
-static void destroy_all(struct retired *r)
-{
-    while (r != NULL) {
-        struct retired *next = r->next;
-        r->destroy(r);
-        r = next;
-    }
 }
 
 void grace_collect(struct grace *g)
 {
-    if (atomic_load_explicit(&g->waiting, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&g->is_clean, memory_order_relaxed))
         return;
     if (pthread_mutex_trylock(&g->lock) != 0)
         return; /* somebody is at it; the next turn will do */
-    struct retired *forgotten = take_forgotten(g);
+    advance(g);
+    struct retired *garbage = take_portion(g);
     pthread_mutex_unlock(&g->lock);
-    destroy_all(forgotten); /* may retire more */
+    while (garbage != NULL) {
+        struct retired *next = garbage->next;
+        memory_free(garbage);
+        garbage = next;
+    }
 }
 
 void grace_destroy(struct grace *g)
@@ -156,8 +167,8 @@ void grace_destroy(struct grace *g)
         return;
     for (size_t i = 0; i < g->reader_count; i++)
         assert(atomic_load(&g->readers[i].seen) == 0);
-    while (g->oldest != NULL)
-        destroy_all(take_forgotten(g));
+    while (!atomic_load(&g->is_clean))
+        grace_collect(g);
     pthread_mutex_destroy(&g->lock);
     memory_free(g);
 }

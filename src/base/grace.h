@@ -4,7 +4,7 @@
  * and announce once per turn that they hold no pointer into them; a writer that unlinked something
  * retires it, and it is freed after every reader has announced a quiescent state or is offline.
  *
- *     epoch  1    2    3    4    5          retire(x) stamps x with the new epoch 4
+ *     epoch  1    2    3    4    5          x is retired, and the epoch raised to 4
  *     A ---------------q----------q         A saw 3, then 5: has forgotten x
  *     B ------------------q                 B saw 3: x must wait
  *     C ----- offline                       does not count
@@ -28,15 +28,13 @@ void grace_online(struct grace *g, size_t reader);
 void grace_quiescent(struct grace *g, size_t reader); /* online, and holding nothing */
 void grace_offline(struct grace *g, size_t reader);
 
-/* Any thread.  `destroy(object)` will run on some thread, after a grace period.  Never fails: it
- * uses the struct retired embedded in the object. */
+/* Any thread.  The block from base/memory.h that begins with this is freed by some thread, after a
+ * grace period.  Never fails, and is cheap for the block: a pointer that nobody else needs. */
 struct retired {
     struct retired *next;
-    void (*destroy)(struct retired *);
-    unsigned long epoch;
 };
-void grace_retire(struct grace *g, struct retired *r, void (*destroy)(struct retired *));
+void grace_retire(struct grace *g, struct retired *r);
 
-/* Destroys what may be destroyed now, at most 1024 objects so that no turn is long.  Any thread;
+/* Frees what may be freed now, at most 1024 blocks so that no turn is long.  Any thread;
  * cheap when there is nothing to do. */
 void grace_collect(struct grace *g);

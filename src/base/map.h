@@ -1,13 +1,14 @@
 /* base/map.h: a hash map from byte strings to objects that carry their own key.
  *
- * Open addressing with linear probing and backward-shift deletion.  The map stores pointers; the
- * key is read from the object through `key_of`.  One thread, or under the caller's lock. */
+ * Open addressing with linear probing and backward-shift deletion.  The map stores pointers, eight
+ * bytes each; the key is read from the object through `key_of`.  One thread, or under the caller's
+ * lock. */
 #pragma once
 
 #include "base/bytes.h"
 
 struct map {
-    struct map_slot *slots;
+    uint64_t *slots;
     size_t capacity; /* a power of two, or 0 */
     size_t count;
     uint64_t seed;

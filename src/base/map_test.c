@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,6 +103,27 @@ static void empty_map(void **state)
     map_fini(NULL);
 }
 
+/* So many slots that a tag alone does not tell an object's home. */
+static void more_than_tags_can_tell(void **state)
+{
+    enum { MANY = 60000 };
+    struct thing *things = calloc(MANY, sizeof *things);
+    struct map m;
+    map_init(&m, 6, thing_key);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(things[i].key, sizeof things[i].key, "k%d", i);
+        assert_int_equal(map_add(&m, &things[i]), 0);
+    }
+    assert_true(m.capacity > 65536);
+    for (int i = 0; i < MANY; i += 2)
+        map_remove(&m, &things[i]);
+    for (int i = 0; i < MANY; i++)
+        assert_ptr_equal(map_find(&m, thing_key(&things[i])), i % 2 == 0 ? NULL : &things[i]);
+    assert_int_equal(m.count, MANY / 2);
+    map_fini(&m);
+    free(things);
+}
+
 static void failure_changes_nothing(void **state)
 {
     static struct thing things[KEYS];
@@ -128,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_model),
         cmocka_unit_test(empty_map),
+        cmocka_unit_test(more_than_tags_can_tell),
         cmocka_unit_test(failure_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

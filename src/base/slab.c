@@ -2,8 +2,8 @@
  *
  *     slot    page number | place in page              pages[]  --> page --> page
  *
- *     page    pad | head object | head object | ...    about 64 KiB, a power of two of objects
- *             8 B   8 B   ^ aligned to 16
+ *     page    head object | head object | ...    64 KiB or less, a power of two of objects
+ *             8 B   ^ aligned to 8
  *
  * A head holds the slot's generation and, while the slot is free, the next free slot.  Heads sit
  * right before their objects, so that a successful slab_find brings in what the caller reads next.
@@ -25,7 +25,7 @@
 #endif
 
 enum {
-    ALIGNMENT = 16,
+    ALIGNMENT = 8,
     OBJECT_SIZE_MAX = 64 * 1024,
     PAGE_SIZE_WANTED = 64 * 1024,
     GENERATION_END = 1 << SLAB_GENERATION_BITS,
@@ -77,7 +77,7 @@ void slab_destroy(struct slab *s)
 static inline void *object_at(const struct slab *s, uint32_t slot)
 {
     size_t place = slot & ((1u << s->page_shift) - 1);
-    return s->pages[slot >> s->page_shift] + ALIGNMENT + place * s->stride;
+    return s->pages[slot >> s->page_shift] + sizeof(struct head) + place * s->stride;
 }
 
 static inline struct head *head_of(void *object)
@@ -102,7 +102,7 @@ static bool add_page(struct slab *s)
 {
     if (!make_room_for_page(s))
         return false;
-    char *page = memory_alloc(ALIGNMENT + (s->stride << s->page_shift));
+    char *page = memory_alloc(s->stride << s->page_shift);
     if (page == NULL)
         return false;
     s->pages[s->page_count++] = page;

@@ -12,7 +12,7 @@ enum { SLAB_GENERATION_BITS = 24 };
 
 struct slab;
 
-/* object_size up to 64 KiB.  NULL: no memory. */
+/* object_size up to 64 KiB; objects are aligned to 8.  NULL: no memory. */
 struct slab *slab_create(size_t object_size);
 void slab_destroy(struct slab *s); /* NULL is fine; objects still in use vanish */
 

@@ -47,7 +47,7 @@ static void move_in(struct slab *s, struct tenant *t, size_t size, uint8_t mark)
 {
     t->object = slab_alloc(s, &t->slot, &t->generation);
     assert_non_null(t->object);
-    assert_int_equal((uintptr_t)t->object % 16, 0);
+    assert_int_equal((uintptr_t)t->object % 8, 0);
     assert_in_range(t->generation, 1, (1 << SLAB_GENERATION_BITS) - 1);
     for (size_t i = 0; i < size; i++)
         assert_int_equal(t->object[i], 0);

@@ -358,21 +358,31 @@ void connection_process(struct connection *c)
         decode_own(c, in);
 }
 
-/* Reads behind what is there.  False: nothing came, or the connection is closed. */
-static bool receive(struct connection *c, struct received *into, size_t most)
+static void on_no_bytes(struct connection *c, ssize_t why)
 {
-    size_t size = least(received_room(into), most);
-    ssize_t got = c->stream->ops->recv(c->stream, into->bytes + into->size, size);
-    if (got > 0) {
-        received_commit(into, (size_t)got);
-        metrics_add(&c->worker->metrics, METRIC_bytes_received, got);
-        return true;
-    }
-    if (got == 0)
+    if (why == 0)
         connection_close(c, false, "connection closed by client");
-    else if (got != -EAGAIN)
+    else if (why != -EAGAIN)
         connection_close(c, false, "connection error");
-    return false;
+}
+
+/* Reads behind what is there; there is room for so much.  False: nothing came, or the connection is
+ * closed. */
+static inline bool receive(struct connection *c, struct received *into, size_t most)
+{
+    ssize_t got = c->stream->ops->recv(c->stream, into->bytes + into->size, most);
+    if (got <= 0) {
+        on_no_bytes(c, got);
+        return false;
+    }
+    received_commit(into, (size_t)got);
+    metrics_add(&c->worker->metrics, METRIC_bytes_received, got);
+    return true;
+}
+
+static bool receive_large(struct connection *c, struct received *into, size_t most)
+{
+    return receive(c, into, least(received_room(into), most));
 }
 
 /* A block for the large packet of which this is the start.  Only while we read, it may be large for
@@ -417,9 +427,9 @@ static void read_large(struct connection *c)
         rx->in = larger;
     }
     struct received *in = take_in(c);
-    bool has_come = receive(c, in, is_begun ? LARGE_READ_SIZE : READ_SIZE);
-    if (has_come && !is_begun && is_as_expected(in))
-        (void)receive(c, in, LARGE_READ_SIZE); /* nothing: then it goes on with the first part */
+    bool has_come = receive_large(c, in, is_begun ? LARGE_READ_SIZE : READ_SIZE);
+    if (has_come && !is_begun && is_as_expected(in)) /* the rest may be here, too; or it may not */
+        (void)receive_large(c, in, LARGE_READ_SIZE);
     if (has_come) {
         rx->begun_ns = worker_live_ns(c->worker);
         if (c->state == CONNECTION_OPEN) /* slow, but alive; CONNECT has its own deadline */

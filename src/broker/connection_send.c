@@ -13,7 +13,6 @@ enum {
     FLOODED_SIZE = 1024 * 1024,  /* then QoS 0 is dropped */
     FLUSH_AT_SIZE = 64 * 1024,   /* then the turn's end is not waited for */
     REFER_FROM_SIZE = 4 * 1024,  /* payloads from this size are not copied */
-    AS_IT_CAME_FROM_SIZE = 1024, /* nor packets from this size, if we would write the same bytes */
     PARTS_MAX = 64,
     SHARED_FROM_COPIES = 2, /* the third connection that gets the same packet shares it */
     FLUSH_PARTS = 4, /* of each, when many are flushed at once */
@@ -353,10 +352,11 @@ static bool send_form(struct connection *c, struct publication *pub, const struc
 static bool goes_as_it_came(const struct connection *c, const struct publication *pub,
                             const struct sending *how)
 {
-    return pub->packet.size >= AS_IT_CAME_FROM_SIZE && pub->packet.size <= c->max_packet_size &&
+    const struct arrival *a = pub->arrival;
+    return a != NULL && a->is_for_everybody && a->packet.size <= c->max_packet_size &&
            how->qos == 0 && how->retain == pub->message->retain && how->id_count == 0 &&
-           pub->packet_has_properties == version_has_properties(c->version) &&
-           c->alias_out_max == 0 && c->worker->taps == NULL;
+           a->has_properties == version_has_properties(c->version) && c->alias_out_max == 0 &&
+           c->worker->taps == NULL;
 }
 
 /* Refers to the packet where it was received: for as long as it takes if it is most of that block,
@@ -366,11 +366,12 @@ static bool send_as_it_came(struct connection *c, struct publication *pub,
 {
     size_t before = c->tx.size;
     struct chunk_pool *pool = &c->worker->chunks;
-    bool may_stay = received_is_worth(pub->in, pub->packet.size);
+    const struct arrival *a = pub->arrival;
+    bool may_stay = received_is_worth(a->in, a->packet.size);
     if (!may_stay && (pub->copies > 0 || (c->watched & NET_WRITE) != 0))
         return false;
-    int result = may_stay ? sendq_refer(&c->tx, pool, &pub->in->block, pub->packet)
-                          : sendq_borrow(&c->tx, pool, &pub->in->block, pub->packet);
+    int result = may_stay ? sendq_refer(&c->tx, pool, &a->in->block, a->packet)
+                          : sendq_borrow(&c->tx, pool, &a->in->block, a->packet);
     make_dirty(c);
     if (result != 0)
         give_up(c);

@@ -5,6 +5,7 @@
  * The message stays a view into the receive buffer until somebody has to keep it. */
 #include "auth/auth.h"
 #include "base/hash.h"
+#include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/on.h"
@@ -155,13 +156,16 @@ static enum reason route(struct connection *c, const struct publish *p, struct b
                             .qos = p->qos,
                             .retain = p->retain };
     struct publication publication = { .message = &view,
-                                       .publisher_hash = c->client->publisher_hash,
-                                       .in = w->reading };
+                                       .publisher_hash = c->client->publisher_hash };
+    struct arrival arrival UNINITIALIZED;
     if (!forwarded_properties(c, p, &view.properties))
         return REASON_QUOTA_EXCEEDED;
-    if (is_for_everybody(c, p, &view)) {
-        publication.packet = whole;
-        publication.packet_has_properties = version_has_properties(c->version);
+    if (whole.size >= ARRIVAL_SIZE_MIN) {
+        arrival.in = w->reading;
+        arrival.packet = whole;
+        arrival.has_properties = version_has_properties(c->version);
+        arrival.is_for_everybody = is_for_everybody(c, p, &view);
+        publication.arrival = &arrival;
     }
     enum published how = publication_route(w, &publication);
     publication_fini(&publication);

@@ -21,8 +21,9 @@ struct message *publication_keep(struct publication *p)
 {
     if (!p->is_counted) {
         const struct message *view = p->message;
-        bool refers = p->in != NULL && received_is_worth(p->in, view->payload.size);
-        struct message *kept = refers ? message_refer(view, &p->in->block) : message_copy(view);
+        const struct arrival *a = p->arrival;
+        bool refers = a != NULL && received_is_worth(a->in, view->payload.size);
+        struct message *kept = refers ? message_refer(view, &a->in->block) : message_copy(view);
         if (kept == NULL)
             return NULL;
         p->message = kept;

@@ -13,14 +13,21 @@ struct worker;
 /* The PUBLISH packets of one message that several connections get alike, in the worker's batch. */
 struct publication_forms;
 
+/* How a message came that is large enough to leave it where it is. */
+enum { ARRIVAL_SIZE_MIN = 1024 }; /* of the packet */
+struct arrival {
+    struct received *in; /* its bytes are there */
+    struct bytes packet;
+    bool has_properties;   /* the packet's version */
+    bool is_for_everybody; /* the packet: QoS 0, and nothing in it is for us alone */
+};
+
 struct publication {
     const struct message *message;
-    bool is_counted;         /* message is a real block, of which we hold a reference */
-    uint32_t copies;         /* encoded so far, each for one connection */
-    uint64_t publisher_hash; /* of the publisher's Client Identifier */
-    struct received *in;     /* where the message and the packet are; NULL: not to be kept */
-    struct bytes packet;     /* the PUBLISH, QoS 0, as anybody may get it; no data: there is none */
-    bool packet_has_properties;
+    bool is_counted;                 /* message is a real block, of which we hold a reference */
+    uint32_t copies;                 /* encoded so far, each for one connection */
+    uint64_t publisher_hash;         /* of the publisher's Client Identifier */
+    const struct arrival *arrival;   /* NULL: the message is small, or came another way */
     struct publication_forms *forms; /* NULL: none yet; in the turn's scratch memory */
 };
 
