@@ -568,21 +568,28 @@ static void soften_retained(struct sim_session *s)
     }
 }
 
-void model_on_turn_end(struct model *m, const struct server *server)
+void model_on_time(struct model *m, const struct server *server)
 {
     struct list *next;
     if (m->is_over || m->is_blind)
         return;
-    bool walks = peek_has_walks(server);
     for (struct list *l = m->sessions.next; l != &m->sessions; l = next) {
         struct sim_session *s = container_of(l, struct sim_session, link);
         next = l->next;
-        if (walks)
-            soften_retained(s);
         if (s->conn == NULL)
             check_absent(m, s, server);
     }
+}
+
+void model_on_turn_end(struct model *m, const struct server *server)
+{
+    if (m->is_over || m->is_blind)
+        return;
+    bool walks = peek_has_walks(server);
+    for (struct list *l = m->sessions.next; walks && l != &m->sessions; l = l->next)
+        soften_retained(container_of(l, struct sim_session, link));
     m->has_had_walks |= walks;
+    model_on_time(m, server);
 }
 
 /* ------------------------------------------------------------------------------------ quiet --- */

@@ -142,7 +142,10 @@ void model_on_connack(struct model *m, struct conn *c, const struct connack *p);
 /* fault_was_seen: the network has told the broker that the client is gone. */
 void model_on_closed(struct model *m, struct conn *c, bool fault_was_seen);
 
-/* What happened by time alone: asked of the broker, and judged. */
+/* What happened by time alone, Wills and the ends of Sessions: asked of the broker, and judged.  In
+ * the middle of a turn, too, before another timer's work: a Will goes to a connection that times
+ * out in the same turn, if it was first. */
+void model_on_time(struct model *m, const struct server *server);
 void model_on_turn_end(struct model *m, const struct server *server);
 
 /* Nothing moves any more: has everything arrived that had to? */

@@ -85,6 +85,7 @@ static void on_close(void *context, struct link *l)
 {
     struct sim *s = context;
     struct conn *c = link_owner(l);
+    model_on_time(&s->model, s->server);
     trace_note(s->trace, s->world.now_ns, c->actor_index, c->number, "the broker closes it", 0);
     model_on_closed(&s->model, c, link_fault_was_seen(l));
 }
