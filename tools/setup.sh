@@ -3,6 +3,7 @@
 #
 #   step NAME TEXT COMMAND...   a long command: quiet, but seen to be alive; its log is $logs/NAME.log
 #   need_packages PACKAGE...    Debian packages, installed only where they are missing
+#   fetch_broker NAME FOLDER    one of Debian's brokers, unpacked there unless it is on the machine
 #   build NAME                  build/NAME, made by meson and ninja; when nothing changed it only looks
 #
 # All of them talk on stderr, so that `./run sub` keeps stdout to itself.
@@ -125,6 +126,29 @@ need_packages()
     step apt-update "Reading Debian's package lists" as_root apt-get -q update || true
     # shellcheck disable=SC2086 # a list of words
     step apt-install "Installing $missing" apt_install install $missing || exit 1
+}
+
+has_commands() { [ "$(type -P "$@" | wc -l)" -eq $# ]; }
+
+unpack() # PACKAGE FOLDER
+(
+    folder=$(mktemp -d) || exit
+    trap 'rm -rf "$folder"' EXIT
+    chmod 755 "$folder" # apt fetches as a user of its own
+    cd "$folder" && apt-get download "$1" &&
+        apt_install satisfy "$(dpkg-deb -f "$1"_*.deb Depends)" &&
+        dpkg-deb -x "$1"_*.deb unpacked && cd "$OLDPWD" && cp -a "$folder/unpacked" "$2/$1"
+)
+
+# A broker that is not here already is unpacked into FOLDER and not installed: its package would
+# start a service, and leave it running.
+fetch_broker() # PACKAGE FOLDER
+{
+    PATH=$PATH:/usr/sbin command -v "$1" >/dev/null && return
+    [ -x "$2/$1/usr/sbin/$1" ] && return
+    may_install || die "the broker $1 is missing, and so is the right to install its libraries"
+    step apt-update "Reading Debian's package lists" as_root apt-get -q update || true
+    step "$1" "Unpacking the broker $1" unpack "$1" "$2"
 }
 
 # How each build is made.  Sanitizer builds stop at the first report, and do not turn the warnings

@@ -14,8 +14,6 @@ source tools/setup.sh
 
 into=build/peers
 
-has_commands() { [ "$(type -P "$@" | wc -l)" -eq $# ]; }
-
 make_chappe()
 {
     is_up_to_date release && return
@@ -36,28 +34,6 @@ make_relay()
     step build-relay "Building the relay" ninja -C build/bench bench/relay
 }
 
-unpack() # PACKAGE
-(
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    chmod 755 "$folder" # apt fetches as a user of its own
-    cd "$folder"
-    apt-get download "$1"
-    apt_install satisfy "$(dpkg-deb -f "$1"_*.deb Depends)"
-    dpkg-deb -x "$1"_*.deb unpacked
-    cd "$OLDPWD"
-    cp -a "$folder/unpacked" "$into/$1"
-)
-
-fetch_package() # PACKAGE
-{
-    PATH=$PATH:/usr/sbin command -v "$1" >/dev/null && return
-    [ -x "$into/$1/usr/sbin/$1" ] && return
-    may_install || die "the broker $1 is missing, and so is the right to install its libraries"
-    step apt-update "Reading Debian's package lists" as_root apt-get -q update || true
-    step "$1" "Unpacking the broker $1" unpack "$1"
-}
-
 fetch_aedes()
 {
     local source=bench/peers/aedes
@@ -76,7 +52,7 @@ for peer; do
     case $peer in
     chappe) make_chappe ;;
     relay) make_relay ;;
-    mosquitto | nats-server) fetch_package "$peer" ;;
+    mosquitto | nats-server) fetch_broker "$peer" $into ;;
     aedes) fetch_aedes ;;
     *) die "there is no peer \"$peer\"" ;;
     esac

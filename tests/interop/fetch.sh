@@ -11,8 +11,6 @@ source tools/setup.sh
 
 into=build/interop
 
-has_commands() { [ "$(type -P "$@" | wc -l)" -eq $# ]; }
-
 fetch_mqttjs()
 {
     local lock=tests/interop/package-lock.json
@@ -23,27 +21,6 @@ fetch_mqttjs()
     step npm "Fetching MQTT.js" npm --prefix $into ci --ignore-scripts --no-audit --no-fund
 }
 
-unpack_mosquitto()
-(
-    folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
-    chmod 755 "$folder" # apt fetches as a user of its own
-    cd "$folder"
-    apt-get download mosquitto
-    apt_install satisfy "$(dpkg-deb -f mosquitto_*.deb Depends)"
-    dpkg-deb -x mosquitto_*.deb unpacked
-    cd "$OLDPWD"
-    cp -a "$folder/unpacked" $into/mosquitto
-)
-
-fetch_mosquitto()
-{
-    PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null && return
-    [ -x $into/mosquitto/usr/sbin/mosquitto ] && return
-    may_install || die "the broker mosquitto is missing, and so is the right to install its libraries"
-    step mosquitto "Unpacking the broker mosquitto" unpack_mosquitto
-}
-
 mkdir -p $into
-fetch_mosquitto
+fetch_broker mosquitto $into
 fetch_mqttjs
