@@ -560,7 +560,8 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     flush_dirty(w);
     post_letters(w); /* a connection that broke has had its Will sent */
     watch_chunks(w);
-    atomic_fetch_add(&w->server->read_letters, letters);
+    if (letters > 0) /* a cache line of all workers */
+        atomic_fetch_add(&w->server->read_letters, letters);
     destroy_closed(w);
     bool walks = replay_is_ready(w); /* acknowledgements and flushes may have made room */
     w->has_work = walks || stops || !timers_done || w->unread != NULL ||
