@@ -46,8 +46,11 @@ struct wheel {
     struct list slots[SLOTS];
 };
 
+#define NEXT_UNKNOWN INT64_MIN
+
 struct timers {
-    int64_t now_ns; /* as told last */
+    int64_t now_ns;  /* as told last */
+    int64_t next_ns; /* for timers_next_ns, which is asked in every turn; or NEXT_UNKNOWN */
     size_t count;
     struct list scan; /* what is left of the slot being scanned */
     struct list due;  /* found due by a catch-up, in order */
@@ -113,15 +116,18 @@ static void wheel_init(struct wheel *w, int64_t width_ns, int64_t now_ns)
         list_init(&w->slots[i]);
 }
 
-static void wheel_add(struct wheel *w, struct timer *timer, int64_t tick)
+/* When the wheel has to be looked at for this timer. */
+static int64_t wheel_add(struct wheel *w, struct timer *timer, int64_t tick)
 {
     if (tick < w->turn)
         tick = w->turn;
     size_t slot = slot_of(tick);
+    bool is_near = tick - w->turn < SLOTS;
     list_push_back(&w->slots[slot], &timer->link);
     bit_set(w->occupied, slot);
-    if (tick - w->turn < SLOTS)
+    if (is_near)
         bit_set(w->near, slot);
+    return tick_time(w, is_near ? tick : w->turn + COARSE_LAG);
 }
 
 /* Moves a slot's list to the end of *out. */
@@ -174,6 +180,7 @@ struct timers *timers_create(int64_t now_ns)
     if (t == NULL)
         return NULL;
     t->now_ns = now_ns;
+    t->next_ns = INT64_MAX;
     list_init(&t->scan);
     list_init(&t->due);
     wheel_init(&t->fine, FINE_WIDTH_NS, now_ns);
@@ -204,14 +211,13 @@ static struct timer *timer_of(struct list *link)
     return container_of(link, struct timer, link);
 }
 
-static void place(struct timers *t, struct timer *timer)
+static int64_t place(struct timers *t, struct timer *timer)
 {
     int64_t deadline_ns = timer_deadline_ns(timer);
     int64_t tick = tick_after(FINE_WIDTH_NS, deadline_ns);
     if (tick <= tick_before(FINE_WIDTH_NS, t->now_ns) + FINE_AHEAD)
-        wheel_add(&t->fine, timer, tick);
-    else
-        wheel_add(&t->coarse, timer, tick_after(COARSE_WIDTH_NS, deadline_ns));
+        return wheel_add(&t->fine, timer, tick);
+    return wheel_add(&t->coarse, timer, tick_after(COARSE_WIDTH_NS, deadline_ns));
 }
 
 static uint64_t round_up(int64_t deadline_ns)
@@ -225,7 +231,9 @@ void timers_set(struct timers *t, struct timer *timer, int64_t deadline_ns)
 {
     timers_cancel(t, timer);
     timer->deadline_and_kind = round_up(deadline_ns) | timer_kind(timer);
-    place(t, timer);
+    int64_t look_ns = place(t, timer);
+    if (look_ns < t->next_ns)
+        t->next_ns = look_ns;
     t->count++;
 }
 
@@ -239,6 +247,7 @@ void timers_cancel(struct timers *t, struct timer *timer)
     if (alone) {
         slot_emptied(&t->fine, next);
         slot_emptied(&t->coarse, next);
+        t->next_ns = NEXT_UNKNOWN;
     }
     assert(t->count > 0);
     t->count--;
@@ -378,6 +387,7 @@ struct timer *timers_expire(struct timers *t, int64_t now_ns)
     int64_t coarse_target = tick_before(COARSE_WIDTH_NS, now_ns);
     if (fine_target < t->fine.turn && coarse_target < t->coarse.turn && nothing_found(t))
         return NULL;
+    t->next_ns = NEXT_UNKNOWN;
     if (fine_target - t->fine.turn > FINE_LAG)
         catch_up(t, &t->fine, fine_target);
     if (coarse_target - t->coarse.turn > COARSE_LAG)
@@ -390,7 +400,7 @@ struct timer *timers_expire(struct timers *t, int64_t now_ns)
     return NULL;
 }
 
-int64_t timers_next_ns(const struct timers *t)
+static int64_t find_next_ns(const struct timers *t)
 {
     if (t->count == 0)
         return INT64_MAX;
@@ -399,4 +409,11 @@ int64_t timers_next_ns(const struct timers *t)
     int64_t fine_ns = wheel_next_ns(&t->fine);
     int64_t coarse_ns = wheel_next_ns(&t->coarse);
     return fine_ns < coarse_ns ? fine_ns : coarse_ns;
+}
+
+int64_t timers_next_ns(struct timers *t)
+{
+    if (t->next_ns == NEXT_UNKNOWN)
+        t->next_ns = find_next_ns(t);
+    return t->next_ns;
 }

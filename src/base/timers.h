@@ -51,4 +51,4 @@ struct timer *timers_expire(struct timers *t, int64_t now_ns);
 
 /* When timers_expire should be called next: INT64_MAX when no timer is set.  Never later than the
  * promise at the top needs; may be earlier. */
-int64_t timers_next_ns(const struct timers *t);
+int64_t timers_next_ns(struct timers *t);
