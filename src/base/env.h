@@ -18,11 +18,52 @@ struct random {
     void (*fill)(const struct random *, void *out, size_t size); /* unpredictable bytes */
 };
 
+enum file_open {
+    FILE_READ,  /* read only; it must be there */
+    FILE_WRITE, /* it must be there */
+    FILE_CREATE /* made if it is not there, kept if it is */
+};
+
+enum file_lock { FILE_LOCK_SHARED, FILE_LOCK_EXCLUSIVE };
+
+/* A file that the store has open.  One thread at a time. */
+struct file {
+    const struct file_ops *ops;
+};
+
+struct file_ops {
+    /* Fills out from offset on: how many bytes, fewer only at the end of the file; or a negative
+     * errno. */
+    ssize_t (*read_at)(struct file *, void *out, size_t size, uint64_t offset);
+    /* Writes everything: 0 or a negative errno; then some of it may have been written. */
+    int (*write_at)(struct file *, struct bytes bytes, uint64_t offset);
+    /* What was written is on the disk when this returns 0.  After a failure nothing is known, and
+     * a later success would prove nothing. */
+    int (*sync)(struct file *);
+    /* Makes it at least this long, with room on the disk for all of it (zeros): 0, or a negative
+     * errno (-ENOSPC, -EDQUOT: nothing has changed). */
+    int (*reserve)(struct file *, uint64_t size);
+    int64_t (*size)(struct file *); /* or a negative errno */
+    /* Takes a lock that ends with close, or with the process: 0, -EAGAIN: another one has it. */
+    int (*lock)(struct file *, enum file_lock);
+    void (*close)(struct file *);
+};
+
 struct files {
     /* The whole file, appended to *out.  0 or a negative errno. */
     int (*read)(const struct files *, const char *path, struct buffer *out);
     /* The names in a folder, each ended by '\0', in no order, appended to *out. */
     int (*list)(const struct files *, const char *path, struct buffer *out);
+
+    /* For the store.  Files are made 0600, folders 0700.  0 or a negative errno. */
+    int (*open)(const struct files *, const char *path, enum file_open how, struct file **out);
+    int (*make_folder)(const struct files *, const char *path); /* -EEXIST: it is there */
+    int (*rename)(const struct files *, const char *from, const char *to); /* replaces `to` */
+    int (*remove)(const struct files *, const char *path);
+    /* New names, renames and removals in this folder are on the disk. */
+    int (*sync_folder)(const struct files *, const char *path);
+    /* How many bytes are free where `path` is.  *is_network: others may write there, too. */
+    int (*space)(const struct files *, const char *path, uint64_t *free, bool *is_network);
 };
 
 /* ------------------------------------------------------------------------------- network ------ */
