@@ -12,7 +12,7 @@ logs=${logs:-build/logs}
 
 # What it takes to build a release.
 # shellcheck disable=SC2034 # its users source this
-build_packages=(gcc libc6-dev libmimalloc-dev liburing-dev meson ninja-build pkg-config)
+build_packages=(gcc libc6-dev libmimalloc-dev liburing-dev libxxhash-dev meson ninja-build pkg-config)
 
 say() { printf '%s\n' "$*" >&2; }
 
