@@ -16,9 +16,12 @@ enum delivery_state {
 };
 
 enum {
-    DELIVERY_RETAIN = 1 << 0,   /* the RETAIN flag of the PUBLISH */
-    DELIVERY_MANY_IDS = 1 << 1, /* ids.many is in use */
-    DELIVERY_UNSENT = 1 << 2,   /* in flight, but not yet sent in this Network Connection */
+    DELIVERY_RETAIN = 1 << 0,     /* the RETAIN flag of the PUBLISH */
+    DELIVERY_MANY_IDS = 1 << 1,   /* ids.many is in use */
+    DELIVERY_UNSENT = 1 << 2,     /* in flight, but not yet sent in this Network Connection */
+    DELIVERY_UNSAFE = 1 << 3,     /* stored, but not on the disk yet: QoS 2 has to wait */
+    DELIVERY_UNTIL_SENT = 1 << 4, /* persistence mode queued: finished for the store when sent */
+    DELIVERY_STORE_FINISHED = 1 << 5, /* the store has been told already */
 };
 
 struct delivery {
@@ -27,21 +30,27 @@ struct delivery {
         uint32_t one;   /* the Subscription Identifier, 0: none */
         uint32_t *many; /* many[0] of them follow */
     } ids;
-    uint64_t group;  /* handle of the Shared Subscription's group it came from, 0: none */
-    uint64_t ticket; /* to give back to that group when finished */
+    uint64_t seq;           /* its place in the Session's stored queue; 0: it is not stored */
+    struct block *deposit;  /* a reference to what is still on its way to the disk, or NULL */
+    uint64_t group;         /* handle of the Shared Subscription's group it came from, 0: none */
+    uint64_t ticket;        /* to give back to that group when finished */
+    uint32_t deposit_index; /* which of the deposit's entries this is */
     uint16_t packet_id;
     uint16_t older, newer; /* the window's order: slots */
     uint8_t qos : 2, state : 2;
     uint8_t flags;
 };
 
-static_assert(sizeof(struct delivery) == 40, "queues hold many of them");
+static_assert(sizeof(struct delivery) == 64, "queues hold many of them");
 
 /* Drops what it owns.  The struct itself is the caller's. */
 static inline void delivery_fini(struct delivery *d)
 {
     message_unref(d->message);
     d->message = NULL;
+    if (d->deposit != NULL)
+        block_unref(d->deposit);
+    d->deposit = NULL;
     if ((d->flags & DELIVERY_MANY_IDS) != 0)
         memory_free(d->ids.many);
     d->ids.many = NULL;

@@ -14,6 +14,7 @@
     DROP(SLOW, "slow", "QoS 0, and too many bytes wait for the Client already")                    \
     DROP(OFFLINE, "offline", "QoS 0, and the Client is not connected")                             \
     DROP(NO_MEMORY, "no-memory", "the broker had no memory for it")                                \
+    DROP(DAMAGED, "damaged", "it could not be read back from the disk")                            \
     DROP(REFUSED, "refused", "the Client answered with an error")                                  \
     DROP(SESSION_ENDED, "session-ended", "it still waited when the Session ended")
 

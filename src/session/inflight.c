@@ -5,7 +5,8 @@
  *
  * One slot per identifier, no chains: an identifier whose slot is taken is skipped, and the ring
  * doubles before it is full.  Two identifiers that differ under a small mask differ under a larger
- * one, so growing never collides.  Rejected: a bitmap of 65536 bits per session (8 KiB each). */
+ * one, so growing never collides, and makes way for an identifier that the caller has chosen.
+ * Rejected: a bitmap of 65536 bits per session (8 KiB each). */
 #include "session/inflight.h"
 
 enum { CAPACITY_FIRST = 8, CAPACITY_MAX = 65536, IN_FLIGHT_MAX = 65535 };
@@ -74,24 +75,59 @@ static uint16_t id_after(uint16_t packet_id)
     return packet_id == UINT16_MAX ? 1 : (uint16_t)(packet_id + 1);
 }
 
+static struct delivery *put(struct inflight_ring *r, const struct delivery *d, uint16_t packet_id)
+{
+    struct delivery *stored = &r->slots[slot_of(r, packet_id)];
+    *stored = *d;
+    stored->packet_id = packet_id;
+    stored->state = d->qos == 1 ? DELIVERY_AWAITS_PUBACK : DELIVERY_AWAITS_PUBREC;
+    r->bytes += delivery_size(stored);
+    link_newest(r, stored);
+    return stored;
+}
+
 struct delivery *inflight_add(struct inflight *w, const struct delivery *d)
 {
     assert(d->message != NULL && d->qos > 0);
     if (inflight_count(w) == IN_FLIGHT_MAX || (is_crowded(w->ring) && !grow(w)))
         return NULL;
 
-    struct inflight_ring *r = w->ring;
     uint16_t id = w->next_id; /* [MQTT-2.2.1-4]: non-zero and unused */
-    while (r->slots[slot_of(r, id)].packet_id != 0)
+    while (w->ring->slots[slot_of(w->ring, id)].packet_id != 0)
         id = id_after(id);
     w->next_id = id_after(id);
+    return put(w->ring, d, id);
+}
 
-    struct delivery *stored = &r->slots[slot_of(r, id)];
-    *stored = *d;
-    stored->packet_id = id;
-    stored->state = d->qos == 1 ? DELIVERY_AWAITS_PUBACK : DELIVERY_AWAITS_PUBREC;
-    r->bytes += delivery_size(stored);
-    link_newest(r, stored);
+struct delivery *inflight_add_above(struct inflight *w, const struct delivery *d, uint16_t floor)
+{
+    assert(d->message != NULL && d->qos > 0);
+    if (is_crowded(w->ring) && !grow(w))
+        return NULL;
+
+    uint16_t id = w->next_id;
+    for (uint32_t left = UINT16_MAX; left > 0; left--, id = id_after(id)) {
+        id = id > floor ? id : (uint16_t)(floor + 1);
+        if (w->ring->slots[slot_of(w->ring, id)].packet_id != 0)
+            continue;
+        w->next_id = id_after(id);
+        return put(w->ring, d, id);
+    }
+    return NULL;
+}
+
+struct delivery *inflight_add_as(struct inflight *w, const struct delivery *d, uint16_t packet_id)
+{
+    assert(packet_id != 0 && d->qos > 0 && (d->message != NULL || d->qos == 2));
+    if (inflight_find(w, packet_id) != NULL)
+        return NULL;
+    while (w->ring == NULL || w->ring->slots[slot_of(w->ring, packet_id)].packet_id != 0)
+        if (!grow(w))
+            return NULL;
+
+    struct delivery *stored = put(w->ring, d, packet_id);
+    if (d->message == NULL)
+        stored->state = DELIVERY_AWAITS_PUBCOMP;
     return stored;
 }
 

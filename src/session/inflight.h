@@ -1,9 +1,10 @@
 /* session/inflight.h: the messages of QoS 1 and 2 that were sent and are not finished.
  *
  * Slot `packet_id & mask` holds the delivery with that Packet Identifier, so finding one is an
- * index.  Identifiers rise by one and skip those whose slot is taken.  A list through the slots
- * keeps the order of sending, which redelivery has to follow [MQTT-4.6.0-1].  All but the next
- * identifier is in the slots' block, which a window that was never used does not have. */
+ * index.  Identifiers rise by one and skip those whose slot is taken, or the caller says which.  A
+ * list through the slots keeps the order of sending, which redelivery has to follow [MQTT-4.6.0-1].
+ * All but the next identifier is in the slots' block, which a window that was never used does not
+ * have. */
 #pragma once
 
 #include "session/delivery.h"
@@ -43,6 +44,14 @@ void inflight_fini(struct inflight *w);
  * delivery, valid until the next add, or NULL: no memory, or 65535 are in flight; then *d stays the
  * caller's. */
 struct delivery *inflight_add(struct inflight *w, const struct delivery *d);
+
+/* The same with an identifier above `floor`.  NULL: also when those are all in use. */
+struct delivery *inflight_add_above(struct inflight *w, const struct delivery *d, uint16_t floor);
+
+/* The same with this identifier; without a message it awaits PUBCOMP.  NULL: no memory, or the
+ * identifier is in use.  Slots for the range that is in flight are needed: with one that is never
+ * acknowledged, in the end for all identifiers. */
+struct delivery *inflight_add_as(struct inflight *w, const struct delivery *d, uint16_t packet_id);
 
 struct delivery *inflight_find(const struct inflight *w, uint16_t packet_id); /* NULL: none */
 

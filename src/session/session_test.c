@@ -13,8 +13,13 @@
  *     short1 N                               QoS 1, expires at time 100
  *     puback ID REASON | pubrec ID REASON | pubcomp ID       REASON in hex, 0: success
  *     adopt GROUP | end
+ *     durable 0|1 | restore FIRST COUNT | released SEQ       COUNT in hex
+ *     unsafe1 SEQ | unsafe2 SEQ              stored, on its way to the disk
+ *     safe1 SEQ | until1 SEQ | until2 SEQ    stored, on the disk; until sent
+ *     stored SEQ | begin | load1 SEQ | load2 SEQ | loadx1 SEQ (expires at 100) | loaded IS_LAST
  *
- * Packet Identifiers begin with 1, so in a short story they are easy to foresee. */
+ * Packet Identifiers begin with 1, so in a short story they are easy to foresee; those of stored
+ * messages are one more than their seq. */
 
 struct line {
     const char *does, *causes;
@@ -42,6 +47,61 @@ static void story_deliver_short(struct story *t, unsigned number)
 static const char *known(bool is_known)
 {
     return is_known ? "" : "unknown";
+}
+
+static void story_deliver_stored(struct story *t, unsigned seq, unsigned qos, unsigned flags)
+{
+    struct delivery d = test_stored(seq, qos, flags);
+    session_deliver(t->session, &d, t->now_ns);
+}
+
+static void story_load(struct story *t, unsigned seq, unsigned qos, int64_t expires_ns)
+{
+    struct delivery d = { .message = test_message(seq, 10, expires_ns), .seq = seq };
+    d.qos = qos & 3u;
+    session_load(t->session, &d);
+}
+
+static const char *story_begin_load(struct story *t)
+{
+    static const char *const answers[] = { "from 0", "from 1", "from 2", "from 3", "from 4",
+                                           "from 5", "from 6", "from 7", "from 8", "from 9" };
+    uint64_t from;
+    if (!session_begin_load(t->session, &from))
+        return "not now";
+    assert_true(from < sizeof answers / sizeof answers[0]);
+    return answers[from];
+}
+
+/* What has to do with stored ones.  NULL: no such word. */
+static const char *perform_stored(struct story *t, const char *word, unsigned n, unsigned count)
+{
+    unsigned qos = (unsigned)(word[strlen(word) - 1] - '0');
+    if (strcmp(word, "begin") == 0)
+        return story_begin_load(t);
+    if (strcmp(word, "durable") == 0)
+        assert_int_equal(session_set_durable(t->session, n != 0), 0);
+    else if (strcmp(word, "restore") == 0)
+        session_restore_queue(t->session, n, count);
+    else if (strcmp(word, "released") == 0)
+        return session_restore_released(t->session, n) == 0 ? "" : "in use";
+    else if (strncmp(word, "unsafe", 6) == 0)
+        story_deliver_stored(t, n, qos, DELIVERY_UNSAFE);
+    else if (strcmp(word, "safe1") == 0)
+        story_deliver_stored(t, n, qos, 0);
+    else if (strncmp(word, "until", 5) == 0)
+        story_deliver_stored(t, n, qos, DELIVERY_UNTIL_SENT);
+    else if (strcmp(word, "stored") == 0)
+        session_on_stored(t->session, n, t->now_ns);
+    else if (strcmp(word, "load1") == 0 || strcmp(word, "load2") == 0)
+        story_load(t, n, qos, MESSAGE_NEVER);
+    else if (strcmp(word, "loadx1") == 0)
+        story_load(t, n, qos, 100);
+    else if (strcmp(word, "loaded") == 0)
+        session_on_loaded(t->session, n != 0, t->now_ns);
+    else
+        return NULL;
+    return "";
 }
 
 /* The answer of those that have one. */
@@ -83,7 +143,10 @@ static const char *perform(struct story *t, const char *word, unsigned n, enum r
         session_destroy(t->session);
         t->session = NULL;
     } else {
-        fail_msg("no such word: %s", word);
+        const char *answer = perform_stored(t, word, n, (unsigned)reason);
+        if (answer == NULL)
+            fail_msg("no such word: %s", word);
+        return answer;
     }
     return "";
 }
@@ -334,6 +397,178 @@ static void what_is_too_large_does_not_stop_the_others(void **state) /* [MQTT-3.
          { "qos0 6", "dropped #6 too-large" }, { "qos1 5", "publish 5 #5" });
 }
 
+/* -------------------------------------------------------------------------- stored deliveries - */
+
+static void qos_2_waits_until_it_is_on_the_disk(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "attach 9", "" }, { "unsafe1 1", "publish 2 #1" },
+         { "unsafe2 2", "" }, { "unsafe1 3", "" }, /* not past it */
+         { "stored 1", "" }, { "stored 2", "publish 3 #2, publish 4 #3" }, { "stored 3", "" },
+         { "puback 2", "finished #1" }, { "pubrec 3", "received #2, pubrel 3" },
+         { "pubrec 3", "pubrel 3" }, { "pubcomp 3", "finished #2" },
+         { "puback 4 97", "dropped #3 refused, finished #3" });
+}
+
+static void identifiers_follow_from_the_seq(void **state)
+{
+    TELL(usual, { "qos1 1", "" }, { "attach 9", "publish 1 #1" }, { "durable 1", "" },
+         { "qos1 2", "publish 32768 #2" }, { "unsafe1 32766", "publish 32767 #32766" },
+         { "unsafe1 32767", "" }, /* 1 is in use */
+         { "qos1 3", "" },
+         { "puback 1", "publish 1 #32767, publish 32770 #3" }, /* 32769: same slot */
+         { "unsafe1 32768", "publish 2 #32768" }, { "unsafe1 65534", "" },
+         { "puback 1", "finished #32767, publish 1 #65534" });
+}
+
+static void until_sent_is_finished_early(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "large 9", "" }, { "attach 9", "" },
+         { "until1 1", "publish 2 #1, finished #1" }, { "until2 2", "publish 3 #2, finished #2" },
+         { "puback 2", "" }, { "pubrec 3", "pubrel 3" }, { "detach", "" },
+         { "attach 9", "pubrel 3" }, { "pubcomp 3", "" },
+         { "until1 9", "dropped #9 too-large, finished #9" }); /* once */
+}
+
+static void nobody_there_so_it_is_left_on_the_disk(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "safe1 2", "" }, { "begin", "not now" },
+         { "attach 9", "" }, { "begin", "from 1" }, { "safe1 3", "" }, /* behind the others */
+         { "begin", "not now" }, { "load1 1", "" }, { "load1 2", "" },
+         { "safe1 4", "publish 2 #1, publish 3 #2" }, { "loaded 0", "" }, { "begin", "from 3" },
+         { "load1 3", "" }, { "load1 4", "" }, { "loaded 1", "publish 4 #3, publish 5 #4" },
+         { "begin", "not now" }, { "safe1 5", "publish 6 #5" });
+}
+
+/* What is in memory and not started goes back to the disk, if loading can tell it from what is not
+ * there. */
+static void leaving_gives_back_what_was_not_started(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "attach 1", "" }, { "safe1 2", "publish 3 #2" },
+         { "safe1 3", "" }, { "qos1 9", "" }, { "safe1 5", "" }, { "safe1 4", "" },
+         { "safe1 1", "" }, { "detach", "" }, { "safe1 6", "" },
+         { "attach 9", "again 3 #2, publish 32768 #9, publish 2 #1" }, { "begin", "from 3" },
+         { "load1 3", "" }, { "load1 4", "" }, { "loaded 0", "publish 4 #3, publish 5 #4" },
+         { "end", "" });
+}
+
+/* Two publishers on different threads: what comes late may be left only behind what is there. */
+static void late_ones_go_into_memory(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 3", "" }, { "safe1 2", "" }, /* in memory */
+         { "safe1 4", "" }, { "attach 9", "publish 3 #2" }, { "safe1 1", "publish 2 #1" },
+         { "begin", "from 3" }, { "load1 3", "" }, { "load1 4", "" },
+         { "loaded 1", "publish 4 #3, publish 5 #4" });
+}
+
+static void a_load_for_a_connection_that_has_ended(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "safe1 2", "" }, { "attach 1", "" },
+         { "begin", "from 1" }, { "load1 1", "" }, { "detach", "" }, { "load1 2", "" },
+         { "attach 1", "" }, { "begin", "not now" }, /* the old one is not over */
+         { "load1 2", "" }, { "loaded 1", "" }, { "begin", "from 1" }, { "load1 1", "" },
+         { "load1 2", "" }, { "loaded 1", "publish 2 #1" });
+}
+
+static void a_load_that_found_nothing_waits(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "attach 1", "" }, { "begin", "from 1" },
+         { "loaded 1", "" }, { "begin", "not now" }, /* the store knows nothing of it */
+         { "stored 9", "" }, { "begin", "from 1" }, { "stored 9", "" }, /* while it looked */
+         { "loaded 1", "" }, { "begin", "from 1" }, { "loaded 0", "" }, /* it could not look */
+         { "begin", "from 1" }, { "load1 1", "" }, { "loaded 1", "publish 2 #1" });
+}
+
+/* What is on its way to the disk is not found by a load that finds newer ones. */
+static void loading_ends_before_what_is_on_its_way(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "unsafe1 2", "" }, { "safe1 4", "" },
+         { "attach 9", "" }, { "begin", "from 1" }, { "load1 1", "" }, { "load1 4", "" },
+         { "loaded 1", "publish 2 #1" }, { "begin", "not now" }, { "unsafe1 5", "" },
+         { "stored 2", "" }, { "begin", "from 2" }, { "unsafe1 3", "" }, /* too late for it */
+         { "load1 2", "" }, { "load1 4", "" }, { "loaded 1", "publish 3 #2" },
+         { "begin", "not now" }, { "stored 3", "" }, { "stored 5", "" }, { "begin", "from 3" },
+         { "load1 3", "" }, { "load1 4", "" }, { "load1 5", "" },
+         { "loaded 1", "publish 4 #3, publish 5 #4, publish 6 #5" }, { "begin", "not now" });
+}
+
+static void the_limit_counts_what_is_on_the_disk(void **state)
+{
+    struct session_options two = { .inflight_max = 1, .queued_messages_max = 2 };
+    struct session_options oldest = two;
+    oldest.policy = SESSION_DROP_OLDEST;
+    TELL(two, { "durable 1", "" }, { "safe1 1", "" }, { "qos1 9", "" },
+         { "safe1 2", "finished #2, dropped #2 queue-full" },
+         { "qos1 8", "dropped #8 queue-full" });
+    TELL(oldest, { "durable 1", "" }, { "safe1 1", "" }, { "safe1 2", "" },
+         { "safe1 3", "drop-first 1" }, { "qos1 9", "drop-first 1" },
+         { "safe1 4", "dropped #9 queue-full" }, { "attach 1", "" }, { "begin", "from 1" },
+         { "safe1 5", "" }, /* which one is the oldest is not known before the load has ended */
+         { "load1 3", "" }, { "load1 4", "" },
+         { "loaded 0", "finished #3, dropped #3 queue-full, publish 5 #4" });
+}
+
+static void after_a_restart(void **state)
+{
+    struct session_options two = { .inflight_max = 2 };
+    TELL(two, { "durable 1", "" }, { "released 2", "" }, { "released 32769", "in use" },
+         { "restore 1 3", "" }, { "safe1 7", "" }, { "attach 9", "pubrel 3" },
+         { "begin", "from 1" }, { "loadx1 1", "" }, { "loadx1 3", "" }, { "loadx1 4", "" },
+         { "load1 7", "" }, { "time 100", "" },
+         { "loaded 1", "again 2 #1" }, /* expired, but the Client may have it already */
+         { "pubcomp 3", "finished #2, again 4 #3, finished #4, dropped #4 expired" },
+         { "puback 2", "finished #1, publish 8 #7" });
+}
+
+static void a_released_one_is_not_sent_again(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "released 1", "" }, { "restore 1 2", "" },
+         { "attach 9", "pubrel 2" }, { "begin", "from 1" }, { "load2 1", "" }, { "load2 2", "" },
+         { "loaded 1", "again 3 #2" }, { "begin", "not now" });
+}
+
+static void durable_no_more(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "attach 9", "" }, { "durable 0", "" },
+         { "begin", "from 1" }, /* what there is stays what it is */
+         { "load1 1", "" }, { "loaded 1", "publish 2 #1" }, { "qos1 9", "publish 32768 #9" },
+         { "puback 2", "finished #1" }, { "durable 0", "" }, { "qos1 8", "publish 32769 #8" },
+         { "unsafe2 3", "publish 32770 #3" }, /* was on its way already; nothing to wait for */
+         { "pubrec 32770", "received #3, pubrel 32770" }, { "pubcomp 32770", "finished #3" });
+}
+
+/* With many waiting even a Session that is attached leaves them on the disk, until half of those in
+ * memory have gone. */
+static void memory_holds_only_what_is_sent_soon(void **state)
+{
+    static const struct {
+        size_t size, in_memory;
+    } rows[] = { { 10, SESSION_LOAD_COUNT }, { 4096, SESSION_LOAD_BYTES / 4096 } };
+    struct session_options unlimited = { .inflight_max = 1 };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        struct test_sink sink = test_sink_make();
+        struct session *s = session_create(&unlimited, &sink.sink);
+        uint64_t from;
+        assert_int_equal(session_set_durable(s, true), 0);
+        session_attach(s, 1);
+        for (uint64_t seq = 1; seq <= 1000; seq++) {
+            struct delivery d = { .message = test_message(seq, rows[row].size, MESSAGE_NEVER) };
+            d.qos = 1;
+            d.seq = seq;
+            session_deliver(s, &d, 0);
+        }
+        assert_int_equal(session_stats(s).queued_count, 999);
+        assert_int_equal(session_stats(s).disk_count, 999 - rows[row].in_memory);
+        for (uint16_t id = 2; id <= 2 + rows[row].in_memory / 2; id++) {
+            assert_false(session_begin_load(s, &from));
+            assert_true(session_on_puback(s, id, REASON_SUCCESS, 0));
+        }
+        assert_true(session_begin_load(s, &from));
+        assert_int_equal(from, 2 + rows[row].in_memory);
+        session_check(s);
+        session_destroy(s);
+    }
+}
+
 /* ---------------------------------------------------------------------------------- receiving - */
 
 static void qos_2_is_taken_once(void **state) /* [MQTT-4.3.3-10] [MQTT-3.3.4-7] */
@@ -548,6 +783,20 @@ int main(void)
         cmocka_unit_test(bytes_in_flight_are_limited),
         cmocka_unit_test(a_congested_connection_is_spared),
         cmocka_unit_test(what_is_too_large_does_not_stop_the_others),
+        cmocka_unit_test(qos_2_waits_until_it_is_on_the_disk),
+        cmocka_unit_test(identifiers_follow_from_the_seq),
+        cmocka_unit_test(until_sent_is_finished_early),
+        cmocka_unit_test(nobody_there_so_it_is_left_on_the_disk),
+        cmocka_unit_test(leaving_gives_back_what_was_not_started),
+        cmocka_unit_test(late_ones_go_into_memory),
+        cmocka_unit_test(a_load_for_a_connection_that_has_ended),
+        cmocka_unit_test(a_load_that_found_nothing_waits),
+        cmocka_unit_test(loading_ends_before_what_is_on_its_way),
+        cmocka_unit_test(the_limit_counts_what_is_on_the_disk),
+        cmocka_unit_test(after_a_restart),
+        cmocka_unit_test(a_released_one_is_not_sent_again),
+        cmocka_unit_test(durable_no_more),
+        cmocka_unit_test(memory_holds_only_what_is_sent_soon),
         cmocka_unit_test(qos_2_is_taken_once),
         cmocka_unit_test(identifiers_wrap_around_one_that_is_stuck),
         cmocka_unit_test(the_nth_allocation_fails),

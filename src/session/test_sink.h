@@ -23,7 +23,7 @@ static inline uint32_t test_random(uint64_t *random)
 /* A message of `size` bytes; its number hides in a field that sessions do not look at. */
 static inline struct message *test_message(uint64_t number, size_t size, int64_t expires_ns)
 {
-    static const uint8_t zeros[1024];
+    static const uint8_t zeros[4096];
     struct publish p = { .payload = { zeros, size - 1 } };
     assert_true(size >= 1 && size <= sizeof zeros);
     struct message *m = message_create(BYTES("t"), &p, number, expires_ns);
@@ -41,9 +41,20 @@ static inline struct delivery test_delivery(uint64_t number, unsigned qos, uint6
     return d;
 }
 
+/* A stored one, whose number is its seq. */
+static inline struct delivery test_stored(uint64_t seq, unsigned qos, unsigned flags)
+{
+    struct delivery d = test_delivery(seq, qos, 0);
+    d.seq = seq;
+    d.flags = (uint8_t)flags;
+    return d;
+}
+
 static inline uint64_t test_number(const struct delivery *d)
 {
-    return d->message != NULL ? d->message->origin : d->ticket;
+    if (d->message != NULL)
+        return d->message->origin;
+    return d->seq != 0 ? d->seq : d->ticket;
 }
 
 /* ------------------------------------------------------------------------------------ sink ---- */
@@ -54,6 +65,8 @@ enum test_event_kind {
     TEST_PUBREL,
     TEST_FINISHED,
     TEST_RETURNED,
+    TEST_RECEIVED,
+    TEST_DROP_FIRST, /* its number: at or behind which seq */
     TEST_DROPPED,
 };
 
@@ -120,7 +133,8 @@ static inline bool test_is_flooded(struct delivery_sink *sink)
 
 static inline void test_on_finished(struct delivery_sink *sink, const struct delivery *d)
 {
-    assert_true(d->group != 0);
+    assert_true(d->group != 0 || d->seq != 0);
+    assert_false(d->flags & DELIVERY_STORE_FINISHED);
     test_note(sink, (struct test_event){ TEST_FINISHED, test_number(d) });
 }
 
@@ -128,6 +142,17 @@ static inline void test_on_returned(struct delivery_sink *sink, const struct del
 {
     assert_true(d->group != 0);
     test_note(sink, (struct test_event){ TEST_RETURNED, test_number(d) });
+}
+
+static inline void test_on_received(struct delivery_sink *sink, const struct delivery *d)
+{
+    assert_true(d->seq != 0 && d->message != NULL);
+    test_note(sink, (struct test_event){ TEST_RECEIVED, test_number(d) });
+}
+
+static inline void test_drop_first_on_disk(struct delivery_sink *sink, uint64_t from)
+{
+    test_note(sink, (struct test_event){ TEST_DROP_FIRST, from });
 }
 
 static inline void test_on_dropped(struct delivery_sink *sink, const struct delivery *d,
@@ -139,8 +164,9 @@ static inline void test_on_dropped(struct delivery_sink *sink, const struct deli
 static inline struct test_sink test_sink_make(void)
 {
     static const struct delivery_sink_ops ops = {
-        test_send_publish, test_send_pubrel, test_is_congested, test_is_flooded,
-        test_on_finished,  test_on_returned, test_on_dropped,
+        test_send_publish, test_send_pubrel,        test_is_congested,
+        test_is_flooded,   test_on_finished,        test_on_returned,
+        test_on_received,  test_drop_first_on_disk, test_on_dropped,
     };
     return (struct test_sink){
         .sink = { &ops },
@@ -173,6 +199,10 @@ static inline int test_event_format(const struct test_event *e, char *out, size_
         return snprintf(out, size, "finished #%lu", (unsigned long)e->number);
     case TEST_RETURNED:
         return snprintf(out, size, "returned #%lu", (unsigned long)e->number);
+    case TEST_RECEIVED:
+        return snprintf(out, size, "received #%lu", (unsigned long)e->number);
+    case TEST_DROP_FIRST:
+        return snprintf(out, size, "drop-first %lu", (unsigned long)e->number);
     case TEST_DROPPED:
         return snprintf(out, size, "dropped #%lu %s", (unsigned long)e->number,
                         test_drop_name(e->cause));
