@@ -27,6 +27,7 @@ enum exit_status { /* as Mosquitto's */
                    EXIT_STOPPED = 0,
                    EXIT_CANNOT_START = 1,
                    EXIT_BAD_CONFIG = 3,
+                   EXIT_STORE_FAILED = 4,
 };
 
 struct arguments {
@@ -267,7 +268,9 @@ static void control_loop(struct control *c, const sigset_t *signals)
             reload(c);
         } else if (number == SIGUSR1) {
             log_line(c->log, LOG_TYPE_INFORMATION,
-                     "SIGUSR1: nothing to save, the broker keeps everything in memory.");
+                     c->config->persistence
+                         ? "SIGUSR1: nothing to save, what was acknowledged is on the disk."
+                         : "SIGUSR1: nothing to save, the broker keeps everything in memory.");
         } else if (number == SIGUSR2) {
             print_subscriptions(c);
         } else if (number == SIGRTMIN) {
@@ -297,7 +300,7 @@ static int serve(struct control *c)
         log_line(c->log, LOG_TYPE_ERROR, "Error: Out of memory or descriptors.");
         return EXIT_CANNOT_START;
     }
-    if (server_listen(c->server) != 0)
+    if (server_open_store(c->server) != 0 || server_listen(c->server) != 0)
         return EXIT_CANNOT_START;
     c->topics = sys_topics_create(c->server);
     c->tap = debug_tap_create(c->server);
@@ -316,7 +319,7 @@ static int serve(struct control *c)
     log_line(c->log, LOG_TYPE_INFORMATION, "%s running", c->version);
     notify_supervisor("READY=1");
     control_loop(c, &signals);
-    return EXIT_STOPPED;
+    return atomic_load(&c->server->has_failed) ? EXIT_STORE_FAILED : EXIT_STOPPED;
 }
 
 static void end(struct control *c)
@@ -387,6 +390,7 @@ int cli_broker(int argc, char **argv)
     int status = parse_arguments(argc, argv, &c.arguments);
     if (status >= 0)
         return status;
+    c.arguments.overrides.persistence_location = getenv("MOSQUITTO_PERSISTENCE_LOCATION");
     c.sink = log_sink_create(env_real.clock);
     if (c.sink == NULL)
         return EXIT_CANNOT_START;

@@ -1,5 +1,6 @@
 /* config/config_fuzz.c: any bytes as a configuration, also as the files it includes. */
 #include "config/config.h"
+#include "mqtt/topic.h"
 #include <assert.h>
 #include <errno.h>
 
@@ -26,8 +27,23 @@ static void ignore_line(struct log *l, enum log_type type, const char *line)
     (void)line;
 }
 
+static void check_persistence(const struct config *c)
+{
+    assert((c->persistence_rule_count == 0) == (c->persistence_rules == NULL));
+    for (size_t i = 0; i < c->persistence_rule_count; i++) {
+        assert(topic_filter_is_valid(bytes_of_string(c->persistence_rules[i].filter), NULL));
+        assert(c->persistence_rules[i].mode <= PERSISTENCE_ACKNOWLEDGED);
+    }
+    assert(c->persistence_default <= PERSISTENCE_ACKNOWLEDGED);
+    assert(c->persistence_location == NULL || c->persistence_location[0] != '\0');
+    assert(c->persistence_file[0] != '\0');
+    assert(c->persistence_sync_window_ms <= 60000);
+    assert(c->persistence_reserve >= 1024 * 1024);
+}
+
 static void check(const struct config *c)
 {
+    check_persistence(c);
     assert(c->listener_count > 0 && c->listener_count <= CONFIG_LISTENERS_MAX);
     for (size_t i = 0; i < c->listener_count; i++) {
         const struct listener_config *l = &c->listeners[i];

@@ -193,6 +193,47 @@ static void bad_configurations_name_word_and_line(void **state)
           "Error: 'auto_id_prefix' length must be <= 50." },
         { "log_dest file a\nlog_dest file b", 2,
           "Error: Duplicate 'log_dest file' value in configuration." },
+        /* persistence */
+        { "persistence yes", 1, "Error: Invalid 'persistence' value (yes)." },
+        { "retained_persistence", 1, "Error: Empty 'persistence' value in configuration." },
+        { "persistence_location", 1, "Error: Empty 'persistence_location' value" },
+        { "persistence_location /a\npersistence_location /a", 2,
+          "Error: Duplicate 'persistence_location' value in configuration." },
+        { "persistence_file a.db\npersistence_file b.db", 2,
+          "Error: Duplicate 'persistence_file' value in configuration." },
+        { "persistence_mode", 1, "Error: Empty 'persistence_mode' value in configuration." },
+        { "persistence_mode \t ", 1, "Error: Empty 'persistence_mode' value in configuration." },
+        { "persistence_mode none", 1, "Error: Empty 'persistence_mode' value in configuration." },
+        { "persistence_mode a/#", 1,
+          "Error: Invalid 'persistence_mode' value (a/#). It must be one of none, queued, "
+          "acknowledged." },
+        { "persistence_mode a/# Queued", 1, "Error: Invalid 'persistence_mode' value (Queued)." },
+        { "persistence_mode a/# none # x", 1, "Error: Invalid 'persistence_mode' value (x)." },
+        { "persistence_mode a\tnone", 1, "Error: Invalid 'persistence_mode' value (a\\x09none)." },
+        { "persistence_mode a/#/b none", 1,
+          "Error: Invalid 'persistence_mode' value (a/#/b). It is no Topic Filter." },
+        { "persistence_mode a+ none", 1, "Error: Invalid 'persistence_mode' value (a+)." },
+        { "persistence_mode $share/g/a none", 1,
+          "Error: Invalid 'persistence_mode' value ($share/g/a). It is no Topic Filter." },
+        { "persistence_mode $share/ none", 1, "Error: Invalid 'persistence_mode' value ($share/" },
+        { "persistence_mode a\xff none", 1, "Error: Malformed UTF-8 in 'persistence_mode' value" },
+        { "persistence_default all", 1,
+          "Error: Invalid 'persistence_default' value (all). It must be one of none, queued, "
+          "acknowledged." },
+        { "persistence_sync_window -1", 1,
+          "Error: Invalid 'persistence_sync_window' value (-1). It must be between 0 and 60000." },
+        { "persistence_sync_window 60001", 1, "Error: Invalid 'persistence_sync_window' value" },
+        { "persistence_sync_window 10ms", 1, "Error: 'persistence_sync_window' value not a " },
+        { "persistence_reserve 1048575", 1,
+          "Error: Invalid 'persistence_reserve' value (1048575). It must be at least 1048576 " },
+        { "persistence_reserve 64M", 1, "Error: Invalid 'persistence_reserve' value (64M). It " },
+        { "persistence_reserve -1", 1, "Error: Invalid 'persistence_reserve' value (-1)." },
+        { "persistence_reserve 99999999999999999999", 1, "Error: Invalid 'persistence_reserve'" },
+        { "autosave_interval", 1, "Error: Empty 'autosave_interval' value in configuration." },
+        { "autosave_interval 30m", 1, "Error: 'autosave_interval' value not a number." },
+        { "autosave_interval 2147483648", 1, "Error: Invalid 'autosave_interval' value" },
+        { "autosave_on_changes", 1, "Error: Empty 'autosave_on_changes' value" },
+        { "autosave_on_changes 5", 1, "Error: Invalid 'autosave_on_changes' value (5)." },
         /* listeners */
         { "listener 100000", 1, "Error: Invalid 'port' value (100000)." },
         { "listener -1", 1, "Error: Invalid 'port' value (-1)." },
@@ -223,8 +264,8 @@ static void bad_configurations_name_word_and_line(void **state)
           "Error: Option \"certfile\" of Mosquitto is not available in Chappe yet." },
         { "plugin_opt_a b", 1,
           "Error: Option \"plugin_opt_a\" of Mosquitto is not available in Chappe yet." },
-        { "persistence true", 1,
-          "Error: Option \"persistence\" of Mosquitto is not available in Chappe yet." },
+        { "per_listener_settings true", 1,
+          "Error: Option \"per_listener_settings\" of Mosquitto is not available in Chappe yet." },
         { "log_dest dlt", 1,
           "Error: Option \"log_dest dlt\" of Mosquitto is not available in Chappe yet." },
         /* files */
@@ -364,6 +405,19 @@ static void values_arrive(void **state)
         { "persistent_client_expiration 2m", OF_CONFIG(persistent_client_expiration_s), 5184000 },
         { "persistent_client_expiration 1y", OF_CONFIG(persistent_client_expiration_s), 31536000 },
         { "retain_expiry_interval 10000000", OF_CONFIG(retain_expiry_interval_s), 600000000 },
+        /* persistence */
+        { "persistence true", OF_CONFIG(persistence), 1 },
+        { "retained_persistence 1", OF_CONFIG(persistence), 1 },
+        { "persistence true\nretained_persistence false", OF_CONFIG(persistence), 0 },
+        { "persistence_default none", OF_CONFIG(persistence_default), PERSISTENCE_NONE },
+        { "persistence_default queued", OF_CONFIG(persistence_default), PERSISTENCE_QUEUED },
+        { "persistence_default acknowledged", OF_CONFIG(persistence_default),
+          PERSISTENCE_ACKNOWLEDGED },
+        { "persistence_sync_window 60000", OF_CONFIG(persistence_sync_window_ms), 60000 },
+        { "persistence_reserve 1048576", OF_CONFIG(persistence_reserve), 1048576 },
+        { "persistence_reserve 8589934592", OF_CONFIG(persistence_reserve), 8589934592 },
+        { "persistence_reserve 2000000B", OF_CONFIG(persistence_reserve), 2000000 },
+        { "autosave_interval -1\nautosave_on_changes 1", OF_CONFIG(persistence), 0 },
         /* the log */
         { "log_format json", OF_CONFIG(log_format), LOG_FORMAT_JSON },
         { "log_timestamp false", OF_CONFIG(log_timestamp), 0 },
@@ -417,7 +471,7 @@ static void values_arrive(void **state)
         { "listener 1\nallow_zero_length_clientid false", OF_LISTENER(allow_zero_length_clientid),
           0 },
         /* harmless lines of Mosquitto */
-        { "persistence false\nper_listener_settings 0", OF_CONFIG(is_local_only), 1 },
+        { "per_listener_settings 0", OF_CONFIG(is_local_only), 1 },
         { "retry_interval 20\npacket_buffer_size 4096", OF_CONFIG(is_local_only), 1 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -453,6 +507,10 @@ static void texts_arrive(void **state)
         { "log_timestamp_format %Y-%m-%d %H", OF_CONFIG(log_timestamp_format), "%Y-%m-%d %H" },
         { "response_information r/", OF_CONFIG(response_information), "r/" },
         { "server_reference other:1883", OF_CONFIG(server_reference), "other:1883" },
+        { "", OF_CONFIG(persistence_location), NULL },
+        { "persistence_location /var/lib/a b/", OF_CONFIG(persistence_location), "/var/lib/a b/" },
+        { "", OF_CONFIG(persistence_file), "mosquitto.db" },
+        { "persistence_file m.db", OF_CONFIG(persistence_file), "m.db" },
         { "log_dest file /a b", OF_CONFIG(log_dest[0].path), "/a b" },
         { "log_dest stdout", OF_CONFIG(log_dest[0].path), NULL },
         { "listener 1 192.0.2.1", OF_LISTENER(host), "192.0.2.1" },
@@ -512,6 +570,12 @@ static void nothing_said_means_defaults(void **state)
     assert_int_equal(c->max_subscriptions_per_client, 100000);
     assert_int_equal(c->connect_timeout_s, 10);
     assert_int_equal(c->packet_timeout_s, 30);
+    assert_false(c->persistence);
+    assert_int_equal(c->persistence_default, PERSISTENCE_ACKNOWLEDGED);
+    assert_null(c->persistence_rules);
+    assert_int_equal(c->persistence_rule_count, 0);
+    assert_int_equal(c->persistence_sync_window_ms, 0);
+    assert_int_equal(c->persistence_reserve, 64 * 1024 * 1024);
     assert_int_equal(c->log_types, LOG_TYPE_DEFAULT);
     assert_int_equal(c->log_dest_count, 1);
     assert_int_equal(c->log_dest[0].kind, LOG_DEST_STDERR);
@@ -528,6 +592,129 @@ static void nothing_said_means_defaults(void **state)
     assert_int_equal(l->max_topic_alias, 10);
     assert_int_equal(l->max_topic_alias_broker, 10);
     assert_true(l->allow_zero_length_clientid);
+    world_fini(&w);
+}
+
+/* --------------------------------------------------------------------------------- persistence -
+ */
+
+/* "FILTER=mode FILTER=mode", in the order of the configuration. */
+static void rules_text(const struct config *c, char *text, size_t size)
+{
+    static const char *const modes[] = { "none", "queued", "acknowledged" };
+    text[0] = '\0';
+    for (size_t i = 0; i < c->persistence_rule_count; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, size - used, "%s%s=%s", i > 0 ? " " : "",
+                 c->persistence_rules[i].filter, modes[c->persistence_rules[i].mode]);
+    }
+}
+
+static void persistence_modes_keep_their_order(void **state)
+{
+    static const struct {
+        const char *text, *rules;
+    } rows[] = {
+        { "", "" },
+        { "persistence_mode # none", "#=none" },
+        { "  persistence_mode   a/+/b   queued  \t\r\n", "a/+/b=queued" },
+        { "persistence_mode two words queued", "two words=queued" }, /* a filter may have spaces */
+        { "persistence_mode none none", "none=none" },
+        { "persistence_mode $SYS/# none", "$SYS/#=none" },
+        { "persistence_mode $share none", "$share=none" },
+        { "persistence_mode a none\npersistence_mode a queued\npersistence_mode # acknowledged",
+          "a=none a=queued #=acknowledged" },
+        { "persistence_mode 1 none\npersistence_mode 2 queued\npersistence_mode 3 none\n"
+          "persistence_mode 4 queued\npersistence_mode 5 none",
+          "1=none 2=queued 3=none 4=queued 5=none" },
+        { "include_dir /d\npersistence_mode b none", "a=queued b=none" },
+    };
+    static const struct memory_file files[] = { { "/d", "x.conf", "persistence_mode a queued" },
+                                                { NULL, NULL, NULL } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w;
+        char text[256];
+        world_init(&w, files);
+        assert_int_equal(parse(&w, rows[i].text), 0);
+        rules_text(w.config, text, sizeof text);
+        assert_string_equal(text, rows[i].rules);
+        world_fini(&w);
+    }
+}
+
+static void there_may_be_many_persistence_modes(void **state)
+{
+    enum { RULES = 1000 };
+    static char text[RULES * 32];
+    size_t used = 0;
+    for (int i = 0; i < RULES; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "persistence_mode t/%d %s\n", i,
+                                 i % 2 == 0 ? "none" : "queued");
+    struct world w;
+    world_init(&w, no_files);
+    assert_int_equal(parse(&w, text), 0);
+    assert_int_equal(w.config->persistence_rule_count, RULES);
+    for (int i = 0; i < RULES; i++) {
+        char filter[32];
+        snprintf(filter, sizeof filter, "t/%d", i);
+        assert_string_equal(w.config->persistence_rules[i].filter, filter);
+        assert_int_equal(w.config->persistence_rules[i].mode,
+                         i % 2 == 0 ? PERSISTENCE_NONE : PERSISTENCE_QUEUED);
+    }
+    world_fini(&w);
+
+    int rc = -ENOMEM; /* their array grows, and may find no memory any time */
+    for (uint64_t n = 1; rc != 0; n++) {
+        world_init(&w, no_files);
+        memory_fail_at(n);
+        rc = parse(&w, text);
+        memory_fail_at(0);
+        assert_true(rc == 0 || rc == -ENOMEM);
+        assert_true((rc == 0) == (w.config != NULL));
+        world_fini(&w);
+    }
+}
+
+static void the_environment_names_the_folder(void **state)
+{
+    static const struct {
+        const char *text, *environment, *location;
+    } rows[] = {
+        { "", NULL, NULL },
+        { "", "", NULL },
+        { "", "/env", "/env" },
+        { "persistence_location /file", NULL, "/file" },
+        { "persistence_location /file", "", "/file" },
+        { "persistence_location /file", "/env", "/env" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w;
+        world_init(&w, no_files);
+        char environment[8];
+        if (rows[i].environment != NULL) {
+            snprintf(environment, sizeof environment, "%s", rows[i].environment);
+            w.overrides.persistence_location = environment;
+        }
+        assert_int_equal(parse(&w, rows[i].text), 0);
+        environment[0] = 'x'; /* it is the caller's: the configuration has a copy */
+        if (rows[i].location == NULL)
+            assert_null(w.config->persistence_location);
+        else
+            assert_string_equal(w.config->persistence_location, rows[i].location);
+        world_fini(&w);
+    }
+}
+
+static void autosave_is_answered_once(void **state)
+{
+    struct world w;
+    world_init(&w, no_files);
+    assert_int_equal(parse(&w, "autosave_interval 60\nautosave_on_changes true\n"
+                               "persistence true\nautosave_interval 0x10\n"),
+                     0);
+    assert_string_equal(w.lines,
+                        "The 'autosave_interval' and 'autosave_on_changes' options have no effect: "
+                        "what is kept on the disk is written before it is acknowledged.\n");
     world_fini(&w);
 }
 
@@ -557,6 +744,10 @@ static void listeners_are_made(void **state)
         { "", { 1884, 1885 }, "127.0.0.1:1884 ::1:1884 127.0.0.1:1885 ::1:1885", true },
         { "max_connections 5", { 0 }, "127.0.0.1:1883 ::1:1883", true },
         { "max_connections 5", { 1884 }, "127.0.0.1:1884 ::1:1884", true },
+        { "persistence true\npersistence_location /d\npersistence_mode # none",
+          { 0 },
+          "127.0.0.1:1883 ::1:1883",
+          true },
         { "socket_domain ipv4", { 0 }, "127.0.0.1:1883", true },
         { "socket_domain ipv6", { 0 }, "::1:1883", true },
         { "bind_interface eth0", { 0 }, "127.0.0.1:1883 ::1:1883", true },
@@ -771,6 +962,10 @@ static void things_worth_knowing_are_logged(void **state)
         { "memory_limit 64M", "Warning: Option 'memory_limit' is in bytes: \"64M\" is taken as "
                               "64. (main.conf:1)\n" },
         { "listener 1", "Warning: Option -p has no effect" },
+        { "persistence true\npersistence_sync_window 200",
+          "Note: a power cut or a crash of the machine may lose the last 200 ms of acknowledged " },
+        { "persistence_mode # none",
+          "Warning: The 'persistence_mode' option has no effect without 'persistence true'." },
         { "max_queued_messages 1000", "Note: messages beyond max_queued_messages (1000) are " },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -784,7 +979,7 @@ static void things_worth_knowing_are_logged(void **state)
     }
     struct world w;
     world_init(&w, no_files);
-    assert_int_equal(parse(&w, "listener 1"), 0);
+    assert_int_equal(parse(&w, "listener 1\npersistence true\npersistence_mode # none"), 0);
     assert_string_equal(w.lines, "");
     world_fini(&w);
 }
@@ -798,14 +993,15 @@ static void every_allocation_may_fail(void **state)
                                                   "listener 5 localhost\nuser chappe\n"
                                                   "log_dest file /x\ninclude_dir /d\n" },
                                                 { "/d", "x.conf", "listener 6\npid_file /pid" },
-                                                { "/d", "y.conf", "listener 7" },
+                                                { "/d", "y.conf", "persistence_mode # none" },
                                                 { NULL, NULL, NULL } };
     unsigned failures = 0;
     for (uint64_t n = 1;; n++) {
         struct world w;
         world_init(&w, files);
+        w.overrides.persistence_location = "/data";
         memory_fail_at(n);
-        int rc = config_read(&w.env, "/e/m.conf", NULL, NULL, &w.config, &w.error);
+        int rc = config_read(&w.env, "/e/m.conf", &w.overrides, NULL, &w.config, &w.error);
         memory_fail_at(0);
         if (rc == 0) {
             world_fini(&w);
@@ -829,6 +1025,10 @@ int main(void)
         cmocka_unit_test(values_arrive),
         cmocka_unit_test(texts_arrive),
         cmocka_unit_test(nothing_said_means_defaults),
+        cmocka_unit_test(persistence_modes_keep_their_order),
+        cmocka_unit_test(there_may_be_many_persistence_modes),
+        cmocka_unit_test(the_environment_names_the_folder),
+        cmocka_unit_test(autosave_is_answered_once),
         cmocka_unit_test(listeners_are_made),
         cmocka_unit_test(local_listeners_keep_what_was_said),
         cmocka_unit_test(options_belong_to_the_latest_listener),

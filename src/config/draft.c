@@ -12,6 +12,7 @@
 #include "mqtt/version.h"
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -97,6 +98,45 @@ const char *draft_string(struct draft *d, struct bytes text)
         memcpy(copy, text.data, text.size);
     copy[text.size] = '\0';
     return copy;
+}
+
+/* ------------------------------------------------------------------------------- persistence -- */
+
+/* The array doubles whenever its count is a power of two.  What it leaves behind in the arena is
+ * never more than what it has. */
+int draft_persistence_rule(struct draft *d, struct persistence_rule rule)
+{
+    struct config *c = &d->config;
+    size_t count = c->persistence_rule_count;
+    if ((count & (count - 1)) == 0) {
+        size_t room = count == 0 ? 1 : 2 * count; /* each has a line in memory: no overflow */
+        struct persistence_rule *rules = arena_alloc(&d->strings, room * sizeof *rules);
+        if (rules == NULL)
+            return draft_fail_memory(d);
+        if (count > 0)
+            memcpy(rules, c->persistence_rules, count * sizeof *rules);
+        c->persistence_rules = rules;
+    }
+    c->persistence_rules[c->persistence_rule_count++] = rule;
+    return 0;
+}
+
+static int resolve_persistence(struct draft *d, const struct config_overrides *overrides)
+{
+    struct config *c = &d->config;
+    const char *folder = overrides == NULL ? NULL : overrides->persistence_location;
+    if (folder != NULL && folder[0] != '\0') {
+        c->persistence_location = draft_string(d, bytes_of_string(folder));
+        if (c->persistence_location == NULL)
+            return draft_fail_memory(d);
+    }
+    if (!c->persistence && c->persistence_rule_count > 0)
+        draft_warn(d, "The 'persistence_mode' option has no effect without 'persistence true'.");
+    if (d->has_autosave)
+        log_line(d->log, LOG_TYPE_INFORMATION,
+                 "The 'autosave_interval' and 'autosave_on_changes' options have no effect: what "
+                 "is kept on the disk is written before it is acknowledged.");
+    return 0;
 }
 
 /* --------------------------------------------------------------------------------- listeners -- */
@@ -238,6 +278,11 @@ static void note_losses(struct draft *d)
         log_line(d->log, LOG_TYPE_NOTICE,
                  "Note: messages beyond max_queued_messages (%zu) are dropped for a client.",
                  c->max_queued_messages);
+    if (c->persistence && c->persistence_sync_window_ms > 0)
+        log_line(d->log, LOG_TYPE_NOTICE,
+                 "Note: a power cut or a crash of the machine may lose the last %" PRIu32
+                 " ms of acknowledged messages (persistence_sync_window).",
+                 c->persistence_sync_window_ms);
 }
 
 static struct config *hand_over(struct draft *d)
@@ -261,6 +306,8 @@ int draft_finish(struct draft *d, const struct config_overrides *overrides, stru
 {
     d->line = 0; /* from here on, it is about the file as a whole */
     int rc = d->is_local_only ? make_local_listeners(d, overrides) : check_listeners(d);
+    if (rc == 0)
+        rc = resolve_persistence(d, overrides);
     if (rc != 0)
         return rc;
     if (!d->is_local_only && overrides != NULL && overrides->port_count > 0)

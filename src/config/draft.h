@@ -28,13 +28,14 @@ struct draft {
     bool allow_zero_length_clientid;
     const char *auto_id_prefix;
     bool has_log_dest, has_log_type; /* a line replaces the default */
+    bool has_autosave;               /* somebody expects autosave_* to do something */
     const char *include_dir;         /* to be read before the next line; NULL: nothing */
 
     const char *path; /* of the file at hand; empty: no file */
     int line;
     bool is_included; /* the file at hand came from include_dir */
 
-    struct arena strings; /* every const char * above that is not a literal */
+    struct arena strings; /* every const char * above that is not a literal, and the rules */
     struct log *log;
     struct config_error *error;
 };
@@ -52,6 +53,9 @@ void draft_warn(struct draft *d, const char *format, ...) __attribute__((format(
 
 /* A copy that lives as long as the configuration; NULL: no memory. */
 const char *draft_string(struct draft *d, struct bytes text);
+
+/* One more, behind those there are.  0, or an error that draft_fail has told. */
+int draft_persistence_rule(struct draft *d, struct persistence_rule rule);
 
 /* A new listener with all defaults, in *out.  0, or an error that draft_fail has told. */
 int draft_listener(struct draft *d, int port, struct listener_draft **out);

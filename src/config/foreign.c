@@ -51,13 +51,6 @@ const struct foreign_option foreign_table[] = {
     { "plugin_load", FOREIGN_LATER },
     { "plugin_opt_", FOREIGN_LATER },
     { "plugin_use", FOREIGN_LATER },
-    /* persistence */
-    { "autosave_interval", FOREIGN_LATER },
-    { "autosave_on_changes", FOREIGN_LATER },
-    { "persistence", FOREIGN_OFF },
-    { "persistence_file", FOREIGN_LATER },
-    { "persistence_location", FOREIGN_LATER },
-    { "retained_persistence", FOREIGN_OFF },
     /* process */
     { "retry_interval", FOREIGN_REMOVED },
     /* bridges */

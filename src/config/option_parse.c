@@ -7,6 +7,7 @@
  * it has any. */
 #include "config/option_parse.h"
 #include "config/draft.h"
+#include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 #include <assert.h>
 #include <errno.h>
@@ -158,6 +159,10 @@ static int size_value(struct draft *d, const struct option *o, struct bytes word
     size_t digits = read_digits(word, 10, value);
     if (digits == 0 || *value > o->max)
         return fail_invalid(d, o->name, word);
+    if (*value < o->min)
+        return draft_fail(d,
+                          "Error: Invalid '%s' value (%s). It must be at least %" PRId64 " bytes.",
+                          o->name, LOG_TEXT(word), o->min);
     if (digits < word.size)
         draft_warn(d, "Option '%s' is in bytes: \"%s\" is taken as %" PRId64 ".", o->name,
                    LOG_TEXT(word), *value);
@@ -486,4 +491,66 @@ int option_parse_include_dir(struct draft *d, const struct option *o, void *owne
         return draft_fail(d, "Error: '%s' is only allowed in the main configuration file.",
                           o->name);
     return string_value(d, o, rest, &d->include_dir);
+}
+
+/* -------------------------------------------------------------------------------- persistence - */
+
+/* Takes the last word off the end of text; empty: there was none. */
+static struct bytes take_last_word(struct bytes *text)
+{
+    *text = trim(*text);
+    size_t start = text->size;
+    while (start > 0 && text->data[start - 1] != ' ')
+        start--;
+    struct bytes word = bytes_after(*text, start);
+    text->size = start;
+    return word;
+}
+
+/* Messages are what has a mode, and they have no share name. */
+static bool is_plain_filter(struct bytes filter)
+{
+    struct bytes name, rest;
+    return topic_filter_is_valid(filter, NULL) &&
+           topic_filter_split_share(filter, &name, &rest) == SHARE_NONE;
+}
+
+/* FILTER MODE; the mode comes last, so that a filter may have spaces in it. */
+int option_parse_persistence_mode(struct draft *d, const struct option *o, void *owner,
+                                  struct bytes rest)
+{
+    struct bytes word = take_last_word(&rest);
+    if (word.size == 0)
+        return fail_empty(d, o->name);
+    int64_t mode = PERSISTENCE_NONE; /* gcc does not see that an error ends this */
+    int rc = enum_value(d, o, word, &mode);
+    if (rc != 0)
+        return rc;
+    struct persistence_rule rule = { .mode = (enum persistence_mode)mode };
+    rc = string_value(d, o, rest, &rule.filter);
+    if (rc != 0)
+        return rc;
+    if (!is_plain_filter(bytes_of_string(rule.filter)))
+        return draft_fail(d, "Error: Invalid '%s' value (%s). It is no Topic Filter.", o->name,
+                          LOG_TEXT(bytes_of_string(rule.filter)));
+    return draft_persistence_rule(d, rule);
+}
+
+/* What a line about autosave says changes nothing, but a slip in it does not go unnoticed. */
+int option_parse_autosave_interval(struct draft *d, const struct option *o, void *owner,
+                                   struct bytes rest)
+{
+    struct bytes word;
+    int64_t seconds;
+    d->has_autosave = true;
+    return option_word(&rest, &word) ? integer_value(d, o, word, &seconds) : fail_empty(d, o->name);
+}
+
+int option_parse_autosave_on_changes(struct draft *d, const struct option *o, void *owner,
+                                     struct bytes rest)
+{
+    struct bytes word;
+    int64_t is_on;
+    d->has_autosave = true;
+    return option_word(&rest, &word) ? bool_value(d, o, word, &is_on) : fail_empty(d, o->name);
 }

@@ -21,6 +21,12 @@ int option_parse_protocol(struct draft *d, const struct option *o, void *owner, 
 int option_parse_versions(struct draft *d, const struct option *o, void *owner, struct bytes rest);
 int option_parse_expiration(struct draft *d, const struct option *o, void *owner,
                             struct bytes rest);
+int option_parse_persistence_mode(struct draft *d, const struct option *o, void *owner,
+                                  struct bytes rest);
+int option_parse_autosave_interval(struct draft *d, const struct option *o, void *owner,
+                                   struct bytes rest);
+int option_parse_autosave_on_changes(struct draft *d, const struct option *o, void *owner,
+                                     struct bytes rest);
 int option_parse_log_dest(struct draft *d, const struct option *o, void *owner, struct bytes rest);
 int option_parse_log_type(struct draft *d, const struct option *o, void *owner, struct bytes rest);
 int option_parse_log_facility(struct draft *d, const struct option *o, void *owner,

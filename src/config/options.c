@@ -8,8 +8,10 @@
 #include "config/option_parse.h"
 #include <assert.h>
 
-#define PAYLOAD_MAX 268435455 /* the largest Remaining Length */
-#define TIMEOUT_MAX 65535
+#define PAYLOAD_MAX     268435455 /* the largest Remaining Length */
+#define TIMEOUT_MAX     65535
+#define SYNC_WINDOW_MAX 60000 /* a minute: beyond, nobody means it */
+#define RESERVE_MIN     (1024 * 1024)
 
 /* --------------------------------------------------------------------------------- the table -- */
 
@@ -29,6 +31,10 @@ static const char *const share_strategies[] = { [SHARE_ROUND_ROBIN] = "round-rob
                                                 [SHARE_HASH_CLIENT_ID] = "hash-client-id",
                                                 [SHARE_HASH_TOPIC] = "hash-topic",
                                                 NULL };
+static const char *const persistence_modes[] = { [PERSISTENCE_NONE] = "none",
+                                                 [PERSISTENCE_QUEUED] = "queued",
+                                                 [PERSISTENCE_ACKNOWLEDGED] = "acknowledged",
+                                                 NULL };
 static const char *const log_formats[] = {
     [LOG_FORMAT_TEXT] = "text", [LOG_FORMAT_JSON] = "json", NULL
 };
@@ -228,6 +234,59 @@ const struct option option_table[] = {
     { .name = "max_retained_bytes", .group = OPTION_GROUP_RETAINED, .type = OPTION_INT64,
       RANGE(0, OPTION_BYTES_MAX), CONFIG(max_retained_bytes), .initial = "1073741824",
       .help = "Bytes of all retained messages together; 0 means no limit." },
+
+    /* ---- persistence ---- */
+    { .name = "persistence", .alias = "retained_persistence", .group = OPTION_GROUP_PERSISTENCE,
+      .type = OPTION_BOOL, CONFIG(persistence), .initial = "false", .needs_restart = true,
+      .help = "Keeps sessions with their subscriptions and wills, retained messages, and messages "
+              "that wait for a session on the disk. Unless persistence_mode, persistence_default "
+              "or persistence_sync_window say otherwise, nothing of this is acknowledged before "
+              "it is there: what was acknowledged survives a crash and a power cut." },
+    { .name = "persistence_location", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_STRING,
+      CONFIG(persistence_location), .needs_restart = true, .arguments = "FOLDER",
+      .default_text = "the folder that the broker was started in", .example = "/var/lib/chappe",
+      .help = "Where the store is. The environment variable MOSQUITTO_PERSISTENCE_LOCATION "
+              "overrides it." },
+    { .name = "persistence_file", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_STRING,
+      CONFIG(persistence_file), .needs_restart = true, .arguments = "NAME",
+      .initial = "mosquitto.db",
+      .help = "The file in persistence_location that Mosquitto kept its state in. Chappe only "
+              "looks whether it is there; chappe store import takes over what is in it." },
+    { .name = "persistence_mode", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_OTHER,
+      .parse = option_parse_persistence_mode, .words = persistence_modes,
+      .arguments = "FILTER none|queued|acknowledged", .default_text = "as persistence_default",
+      .example = "sensors/# queued",
+      .help = "How messages of QoS 1 and 2 wait for a session, if FILTER matches their topic: in "
+              "memory only (none), on the disk until they are sent to the client (queued), or on "
+              "the disk until the client has acknowledged them (acknowledged). May be given many "
+              "times, and the first filter that matches decides. The last word of the line is the "
+              "mode; the filter may contain spaces." },
+    { .name = "persistence_default", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_ENUM,
+      .words = persistence_modes, CONFIG(persistence_default), .initial = "acknowledged",
+      .help = "How messages wait that no persistence_mode matches." },
+    { .name = "persistence_sync_window", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_INT,
+      RANGE(0, SYNC_WINDOW_MAX), CONFIG(persistence_sync_window_ms), .arguments = "MS",
+      .initial = "0", .needs_restart = true,
+      .help = "How many milliseconds what is written may wait until the disk is told to keep it. "
+              "With 0, nothing is acknowledged before it is on the disk. Otherwise, after a power "
+              "cut or a crash of the machine, up to MS milliseconds of acknowledged messages may "
+              "be missing; a crash of the broker alone loses nothing." },
+    { .name = "persistence_reserve", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_SIZE,
+      RANGE(RESERVE_MIN, OPTION_BYTES_MAX), CONFIG(persistence_reserve), .initial = "67108864",
+      .needs_restart = true,
+      .help = "Bytes of the disk that are kept for what makes room. When no more are free, a "
+              "message that would have to be stored is refused (reason code 0x97), and clients "
+              "still get and acknowledge what waits for them." },
+    { .name = "autosave_interval", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_OTHER,
+      .parse = option_parse_autosave_interval, RANGE(INT32_MIN, INT32_MAX),
+      .arguments = "SECONDS", .default_text = "no effect", .example = "1800",
+      .help = "When Mosquitto saves its state. Accepted without effect: nothing waits to be saved "
+              "here." },
+    { .name = "autosave_on_changes", .group = OPTION_GROUP_PERSISTENCE, .type = OPTION_OTHER,
+      .parse = option_parse_autosave_on_changes, .arguments = "true|false",
+      .default_text = "no effect", .example = "false",
+      .help = "Whether Mosquitto's autosave_interval counts changes instead of seconds. Accepted "
+              "without effect." },
 
     /* ---- logging ---- */
     { .name = "log_dest", .group = OPTION_GROUP_LOGGING, .type = OPTION_OTHER,

@@ -20,6 +20,7 @@ enum option_group {
     OPTION_GROUP_LIMITS,
     OPTION_GROUP_DELIVERY,
     OPTION_GROUP_RETAINED,
+    OPTION_GROUP_PERSISTENCE,
     OPTION_GROUP_LOGGING,
     OPTION_GROUP_PROCESS,
     OPTION_GROUP_COUNT,
@@ -53,7 +54,8 @@ struct option {
 
     int64_t min, max;         /* of the value; of a string, max bytes */
     int scale;                /* what is stored is value * scale; 0: as it is */
-    const char *const *words; /* OPTION_ENUM: the index is the value; NULL ends */
+    const char *const *words; /* OPTION_ENUM, and parse if it likes: the index is the value; NULL
+                                 ends */
     bool has_no_limit;        /* zero and less mean no limit, stored as -1 */
     bool may_repeat;          /* a string given twice: the later one counts, else an error */
     bool needs_restart;       /* a reload does not apply it */

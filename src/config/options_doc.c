@@ -16,6 +16,7 @@ static const char *const group_titles[OPTION_GROUP_COUNT] = {
     [OPTION_GROUP_LIMITS] = "Limits",
     [OPTION_GROUP_DELIVERY] = "Sessions and delivery",
     [OPTION_GROUP_RETAINED] = "Retained messages",
+    [OPTION_GROUP_PERSISTENCE] = "Persistence",
     [OPTION_GROUP_LOGGING] = "Logging",
     [OPTION_GROUP_PROCESS] = "Process",
 };

@@ -50,7 +50,8 @@ static void every_row_is_whole(void **state)
         assert_true(o->initial != NULL || o->default_text != NULL);
         assert_true(o->initial != NULL || o->example != NULL);
         assert_true((o->type == OPTION_OTHER) == (o->parse != NULL));
-        assert_true((o->type == OPTION_ENUM) == (o->words != NULL));
+        assert_true(o->type != OPTION_ENUM || o->words != NULL);
+        assert_true(o->words == NULL || o->type == OPTION_ENUM || o->type == OPTION_OTHER);
         assert_true(o->type == OPTION_OTHER || o->size > 0);
     }
 }
