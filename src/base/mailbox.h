@@ -10,6 +10,7 @@
 
 struct mail {
     struct mail *next;
+    unsigned kind; /* the receiver's: what it is part of */
 };
 
 struct mailbox {

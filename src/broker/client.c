@@ -9,6 +9,8 @@
 #include "broker/connection.h"
 #include "broker/delivery_out.h"
 #include "broker/directory.h"
+#include "broker/durable.h"
+#include "broker/durable_records.h"
 #include "broker/full_sessions.h"
 #include "broker/replay.h"
 #include "broker/server.h"
@@ -65,6 +67,24 @@ struct client *client_create(struct worker *w, struct directory_entry *claim)
     return c;
 }
 
+/* Nothing of it is to come back. */
+static void forget_durable(struct client *c)
+{
+    struct worker *w = c->worker;
+    if (c->durable == NULL)
+        return;
+    uint64_t key = atomic_load(&c->durable->key);
+    size_t cursor = 0;
+    for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;)
+        (void)staging_remove(w, &(struct durable_key){ .kind = KEY_SUBSCRIPTION,
+                                                       .session = key,
+                                                       .filter = client_subscription_filter(s) });
+    (void)staging_remove(w, &(struct durable_key){ .kind = KEY_SESSION, .session = key });
+    staging_drop_queue(w, key);
+    durable_remove(w->server->durables, c->handle);
+    c->durable = NULL;
+}
+
 static void end_subscriptions(struct client *c)
 {
     size_t cursor = 0;
@@ -86,6 +106,7 @@ void client_destroy(struct client *c)
     struct worker *w = c->worker;
     assert(c->connection == NULL);
     client_publish_will(c); /* a Will that waited: the Session ends first [MQTT-3.1.3-9] */
+    forget_durable(c);
     replay_stop(c);
     session_detach(c->session); /* what groups gave goes back before we leave them */
     end_subscriptions(c);
@@ -129,6 +150,98 @@ int client_set_expiry(struct client *c, uint32_t expiry_s)
     }
     c->session_expiry_s = expiry_s;
     return 0;
+}
+
+/* -------------------------------------------------------------------------------- durable ----- */
+
+/* Publishers look at the options of a subscription to know what has to be stored. */
+static void mark_subscriptions(struct client *c)
+{
+    struct router *router = c->worker->server->router;
+    size_t cursor = 0;
+    for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;) {
+        if (s->is_shared)
+            continue;
+        struct subscriber who = router_subscription_subscriber(router, &s->route);
+        router_subscription_update(router, &s->route, who.options | SUBSCRIBER_DURABLE, who.id);
+    }
+}
+
+int client_restore_durable(struct client *c, uint64_t key, uint64_t next_seq)
+{
+    if (session_set_durable(c->session, true) != 0)
+        return -ENOMEM;
+    c->durable = durable_add(c->worker->server->durables, c->handle, key, next_seq);
+    if (c->durable == NULL)
+        return -ENOMEM;
+    mark_subscriptions(c);
+    return 0;
+}
+
+/* 0 or -ENOMEM. */
+static int store_subscription(struct client *c, const struct client_subscription *s)
+{
+    uint8_t value[STORED_SUBSCRIPTION_SIZE];
+    if (c->durable == NULL)
+        return 0;
+    struct subscriber who = { .options = s->share_options, .id = s->share_id };
+    if (!s->is_shared)
+        who = router_subscription_subscriber(c->worker->server->router, &s->route);
+    struct stored_subscription stored = { .options = who.options & 0xff, .id = who.id };
+    struct durable_key key = { .kind = KEY_SUBSCRIPTION,
+                               .session = atomic_load(&c->durable->key),
+                               .filter = client_subscription_filter(s) };
+    stored_subscription_write(&stored, value);
+    return staging_put(c->worker, &key, bytes_of(value, sizeof value));
+}
+
+/* What was subscribed before, while it was not to be stored. */
+static int store_subscriptions(struct client *c)
+{
+    size_t cursor = 0;
+    for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;)
+        if (store_subscription(c, s) != 0)
+            return -ENOMEM;
+    return 0;
+}
+
+int client_make_durable(struct client *c)
+{
+    struct worker *w = c->worker;
+    if (!staging_is_on(w) || c->durable != NULL)
+        return 0;
+    uint64_t key = atomic_fetch_add(&w->server->next_key, 1);
+    if (client_restore_durable(c, key, 1) != 0)
+        return -ENOMEM;
+    return store_subscriptions(c);
+}
+
+int client_store_session(struct client *c, bool is_connected)
+{
+    struct worker *w = c->worker;
+    struct buffer will = { 0 }, value = { 0 };
+    if (c->durable == NULL || !staging_is_on(w))
+        return 0;
+    struct durable_key key = { .kind = KEY_SESSION, .session = atomic_load(&c->durable->key) };
+    struct stored_session s = { .client_id = client_id_of(c),
+                                .username = client_username(c),
+                                .expiry_s = c->session_expiry_s,
+                                .is_connected = is_connected,
+                                .since_ns = w->now_ns + worker_clock_ns(w) };
+    int result = 0;
+    if (c->will != NULL) {
+        result = stored_message_write(&will, c->will->message, worker_clock_ns(w));
+        s.will = buffer_bytes(&will);
+        s.will_delay_s = c->will->delay_s;
+        s.will_lifetime_ns = c->will->lifetime_ns;
+    }
+    if (result == 0)
+        result = stored_session_write(&value, &s);
+    if (result == 0)
+        result = staging_put(w, &key, buffer_bytes(&value));
+    buffer_fini(&will);
+    buffer_fini(&value);
+    return result;
 }
 
 /* ------------------------------------------------------------------------------------- Will --- */
@@ -179,16 +292,21 @@ void client_publish_will(struct client *c)
 void client_on_will_delay(struct client *c)
 {
     client_publish_will(c);
+    (void)client_store_session(c, false); /* else the Will comes again after a restart */
 }
 
 /* ----------------------------------------------------------------------- coming and going ----- */
 
-void client_on_connected(struct client *c, struct connection *connection, uint16_t receive_max)
+void client_on_connected(struct client *c, struct connection *connection)
 {
     assert(c->connection == NULL);
     c->connection = connection;
     stop_expiry(c);
     metrics_add(&c->worker->metrics, METRIC_clients_connected, 1);
+}
+
+void client_go_online(struct client *c, uint16_t receive_max)
+{
     session_attach(c->session, receive_max);
     client_announce_to_groups(c);
 }
@@ -221,6 +339,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
         client_destroy(c);
         return;
     }
+    (void)client_store_session(c, false); /* else it ends later after a restart */
     if (c->session_expiry_s != UINT32_MAX)
         timers_set(w->timers, &c->expiry->timer,
                    w->now_ns + (int64_t)c->session_expiry_s * SECOND_NS);
@@ -259,6 +378,8 @@ static struct subscriber subscriber_of(const struct client *c, uint32_t options,
 {
     if (id != 0)
         options |= SUBSCRIBER_HAS_ID;
+    if (c->durable != NULL)
+        options |= SUBSCRIBER_DURABLE;
     return (struct subscriber){ c->handle, options, id };
 }
 
@@ -315,7 +436,7 @@ int client_subscribe(struct client *c, struct bytes filter, uint32_t options, ui
         router_subscription_update(c->worker->server->router, &s->route, who.options, id);
     }
     *is_new = !existed;
-    return 0;
+    return store_subscription(c, s);
 }
 
 void client_end_subscription(struct client *c, struct client_subscription *s, enum share_leave why)
@@ -339,6 +460,11 @@ bool client_unsubscribe(struct client *c, struct bytes filter)
         session_adopt(c->session, router_share_handle(s->share));
         c->has_left_group = true;
     }
+    if (c->durable != NULL)
+        (void)staging_remove(c->worker,
+                             &(struct durable_key){ .kind = KEY_SUBSCRIPTION,
+                                                    .session = atomic_load(&c->durable->key),
+                                                    .filter = client_subscription_filter(s) });
     few_remove(&c->subscriptions, s); /* while it has its filter */
     client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
     memory_free(s);
@@ -368,7 +494,8 @@ void client_check(const struct client *c)
     session_check(c->session);
     assert(c->held_count == stats.queued_count + stats.inflight_count);
     assert(c->held_bytes == stats.queued_bytes + stats.inflight_bytes);
-    assert(session_is_attached(c->session) == (c->connection != NULL));
+    assert(session_is_attached(c->session) ==
+           (c->connection != NULL && (c->connection->paused & PAUSED_BY_CONNACK) == 0));
     assert(c->connection == NULL || c->connection->client == c);
     assert(c->entry->client == c);
     assert(c->session_expiry_s == 0 || c->expiry != NULL);

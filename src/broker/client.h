@@ -16,6 +16,8 @@
 #include "session/session.h"
 
 struct connection;
+struct durable;
+struct store_load;
 struct replay;
 struct worker;
 
@@ -74,6 +76,7 @@ struct client {
     uint64_t handle;
     struct directory_entry *entry;    /* our claim on the Client Identifier */
     struct client_username *username; /* NULL: none */
+    struct durable *durable;          /* NULL: it is not stored */
     struct session *session;
     struct delivery_sink sink;
     struct connection *connection;  /* NULL: not connected */
@@ -109,8 +112,10 @@ struct client *client_create(struct worker *w, struct directory_entry *claim);
  * back. */
 void client_destroy(struct client *c);
 
-/* Its Network Connection begins; CONNACK is out.  receive_max as in session_attach. */
-void client_on_connected(struct client *c, struct connection *connection, uint16_t receive_max);
+/* Its Network Connection begins: it is the Client's, but nothing is sent yet. */
+void client_on_connected(struct client *c, struct connection *connection);
+/* CONNACK is out: the Session goes on.  receive_max as in session_attach. */
+void client_go_online(struct client *c, uint16_t receive_max);
 
 /* It is gone: the Will goes out or waits, and the Session ends or its expiry begins to run.  The
  * client may be destroyed by this. */
@@ -150,6 +155,21 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
 
 /* The same from a group at home somewhere: with a ticket. */
 void client_deliver_handover(struct client *c, const struct note *n);
+
+/* The Session will outlive its connection: it is stored from now on, if anything is.  0 or
+ * -ENOMEM. */
+int client_make_durable(struct client *c);
+/* The same for one that comes from the store: its key there, and the next place in its queue. */
+int client_restore_durable(struct client *c, uint64_t key, uint64_t next_seq);
+/* Writes down what is to be known of the Session itself; nothing if it is not durable.  0 or
+ * -ENOMEM. */
+int client_store_session(struct client *c, bool is_connected);
+
+/* A message for a durable Session, which is on its way to the disk. */
+void client_deliver_stored(struct worker *w, struct deposit *d, uint32_t index);
+void client_on_stored(struct worker *w, uint64_t handle, uint64_t key, uint64_t seq);
+/* What was read back from its queue: takes what is in it. */
+void client_on_loaded(struct worker *w, struct store_load *l);
 
 /* Tells the homes of the Client's groups that it is online or offline. */
 void client_announce_to_groups(struct client *c);

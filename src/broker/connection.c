@@ -8,6 +8,7 @@
  * stores the time; when the timer fires, the deadlines are computed anew. */
 #include "broker/connection.h"
 #include "base/memory.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/directory.h"
 #include "broker/server.h"
@@ -218,6 +219,7 @@ void connection_close(struct connection *c, bool is_clean, const char *text)
     }
     c->state = CONNECTION_CLOSED;
     c->client = NULL;
+    answers_drop(c);
     count_connection(w, c->listener, -1);
     list_remove(&c->link);
     list_push_back(&w->closed, &c->link);

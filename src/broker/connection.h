@@ -30,9 +30,11 @@ enum connection_state {
     CONNECTION_CLOSED, /* to be destroyed at the end of the turn */
 };
 
-enum {                            /* why it is not read: a set */
-       PAUSED_BY_MAIL = 1 << 0,   /* another worker does not keep up */
-       PAUSED_BY_MEMORY = 1 << 1, /* memory_limit is near */
+enum {                             /* why it is not read: a set */
+       PAUSED_BY_MAIL = 1 << 0,    /* another worker does not keep up */
+       PAUSED_BY_MEMORY = 1 << 1,  /* memory_limit is near */
+       PAUSED_BY_STORE = 1 << 2,   /* the disk does not keep up */
+       PAUSED_BY_CONNACK = 1 << 3, /* it waits for the disk, and everything else for it */
 };
 
 /* What is here of a packet that is not complete; or only how large the next one will be. */
@@ -71,6 +73,7 @@ struct connection {
     struct list dirty_link;
     int64_t received_ns;                /* the last packet; before CONNECT: when it was opened */
     int64_t tx_progress_ns;             /* the socket took bytes; meaningless if none wait */
+    struct answer *answers;             /* held back until they are safe: answers.h */
     struct connection_aliases *aliases; /* NULL until one is used */
     struct timer timer;
     struct list link; /* in the worker's connections, or those paused, or those closed */

@@ -4,11 +4,16 @@
  * message is.  Everything else becomes a delivery and goes through the session. */
 #include "broker/delivery_out.h"
 #include "auth/auth.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
+#include "broker/durable.h"
+#include "broker/durable_records.h"
 #include "broker/full_sessions.h"
 #include "broker/server.h"
 #include "broker/shares.h"
+#include "broker/storage.h"
 
 #define DROP_LOG_INTERVAL_NS (INT64_C(60) * 1000000000)
 
@@ -66,9 +71,15 @@ static enum drop send_publish(struct delivery_sink *sink, const struct delivery 
     return connection_send_publish(c->connection, &p, &how) ? DROP_NONE : DROP_TOO_LARGE;
 }
 
+/* A durable Session's PUBREL waits until it is on the disk that the PUBREC has come. */
 static void send_pubrel(struct delivery_sink *sink, uint16_t packet_id)
 {
-    connection_send_ack(client_of(sink)->connection, PACKET_PUBREL, packet_id, REASON_SUCCESS);
+    struct client *c = client_of(sink);
+    struct answer *a;
+    if (c->durable == NULL || staging_is_safe(c->worker))
+        connection_send_ack(c->connection, PACKET_PUBREL, packet_id, REASON_SUCCESS);
+    else if ((a = answer_ack(c->connection, PACKET_PUBREL, packet_id, REASON_SUCCESS)) != NULL)
+        staging_answer(c->worker, a);
 }
 
 static bool is_congested(struct delivery_sink *sink)
@@ -81,11 +92,50 @@ static bool is_flooded(struct delivery_sink *sink)
     return connection_is_flooded(client_of(sink)->connection);
 }
 
+static struct deposit *deposit_of(const struct delivery *d)
+{
+    return container_of(d->deposit, struct deposit, block);
+}
+
+static struct durable_key released_key(const struct client *c, const struct delivery *d)
+{
+    return (struct durable_key){ .kind = KEY_RELEASED,
+                                 .session = atomic_load(&c->durable->key),
+                                 .number = d->seq };
+}
+
 static void on_finished(struct delivery_sink *sink, const struct delivery *d)
 {
     struct client *c = client_of(sink);
     if (d->ticket != 0)
         shares_finish(c->worker, d->group, c->handle, d->ticket);
+    if (d->seq == 0 || c->durable == NULL)
+        return;
+    struct durable_key released = released_key(c, d);
+    if (d->state == DELIVERY_AWAITS_PUBCOMP)
+        (void)staging_remove(c->worker, &released);
+    else if (d->deposit != NULL)
+        deposit_finish(c->worker, deposit_of(d), d->deposit_index);
+    else
+        staging_finish(c->worker, atomic_load(&c->durable->key), d->seq);
+}
+
+/* In place of the message, which is done with, the store keeps its number until PUBCOMP. */
+static void on_received(struct delivery_sink *sink, const struct delivery *d)
+{
+    struct client *c = client_of(sink);
+    if (c->durable == NULL || (d->flags & DELIVERY_STORE_FINISHED) != 0)
+        return;
+    struct durable_key key = released_key(c, d);
+    (void)staging_put(c->worker, &key, (struct bytes){ 0 });
+    staging_finish(c->worker, key.session, d->seq);
+}
+
+static void drop_first_on_disk(struct delivery_sink *sink, uint64_t from)
+{
+    struct client *c = client_of(sink);
+    if (c->durable != NULL)
+        staging_drop_first(c->worker, atomic_load(&c->durable->key), from);
 }
 
 static void on_returned(struct delivery_sink *sink, const struct delivery *d)
@@ -103,7 +153,15 @@ static void on_dropped(struct delivery_sink *sink, const struct delivery *d, enu
 void client_init_sink(struct client *c)
 {
     static const struct delivery_sink_ops ops = {
-        send_publish, send_pubrel, is_congested, is_flooded, on_finished, on_returned, on_dropped,
+        .send_publish = send_publish,
+        .send_pubrel = send_pubrel,
+        .is_congested = is_congested,
+        .is_flooded = is_flooded,
+        .on_finished = on_finished,
+        .on_returned = on_returned,
+        .on_received = on_received,
+        .drop_first_on_disk = drop_first_on_disk,
+        .on_dropped = on_dropped,
     };
     c->sink.ops = &ops;
 }
@@ -148,12 +206,24 @@ void client_count_held(struct client *c, size_t count, size_t bytes)
     c->held_bytes = bytes;
 }
 
+/* Reads back what waits on the disk, when there is room for it. */
+static void load_more(struct client *c)
+{
+    uint64_t from;
+    if (!session_begin_load(c->session, &from))
+        return;
+    if (staging_load(c->worker, c->handle, atomic_load(&c->durable->key), from) != 0)
+        session_on_loaded(c->session, false, c->worker->now_ns);
+}
+
 void client_after_session(struct client *c)
 {
     struct session_stats stats = session_stats(c->session);
     client_count_held(c, stats.queued_count + stats.inflight_count,
                       stats.queued_bytes + stats.inflight_bytes);
     tell_fullness(c);
+    if (c->durable != NULL)
+        load_more(c);
 }
 
 void client_tick_full(struct worker *w)
@@ -205,7 +275,7 @@ void client_deliver(struct client *c, struct publication *p, uint32_t options, u
 
     if (!auth_permits(client_id_of(c), client_username(c), AUTH_RECEIVE, m->topic)) {
         client_on_drop(c, DROP_NOT_AUTHORIZED);
-    } else if (qos == 0 && c->connection != NULL && many_ids == NULL &&
+    } else if (qos == 0 && session_is_attached(c->session) && many_ids == NULL &&
                !session_has_queued_qos0(c->session)) {
         deliver_now(c, p, retain, id);
     } else {
@@ -239,5 +309,104 @@ void client_deliver_handover(struct client *c, const struct note *n)
     if (retain_flag(c, d.message, n->handover.options, false))
         d.flags |= DELIVERY_RETAIN;
     session_deliver(c->session, &d, c->worker->now_ns);
+    client_after_session(c);
+}
+
+/* --------------------------------------------------------------------------------- stored ----- */
+
+/* Several Subscription Identifiers, for the delivery to own.  False: no memory. */
+static bool copy_ids(struct delivery *d, const uint32_t *many)
+{
+    size_t size = (many[0] + 1) * sizeof *many;
+    d->ids.many = memory_alloc(size);
+    if (d->ids.many == NULL)
+        return false;
+    memcpy(d->ids.many, many, size);
+    d->flags |= DELIVERY_MANY_IDS;
+    return true;
+}
+
+/* It will not be delivered. */
+static void refuse_stored(struct client *c, struct deposit *d, uint32_t index, enum drop cause)
+{
+    client_on_drop(c, cause);
+    deposit_finish(c->worker, d, index);
+}
+
+void client_deliver_stored(struct worker *w, struct deposit *deposit, uint32_t index)
+{
+    const struct deposit_entry *e = &deposit->entries[index];
+    struct client *c = worker_find_client(w, e->handle);
+    struct message *m = deposit->message;
+    if (c == NULL || c->durable == NULL) { /* it ended a moment ago */
+        deposit_finish(w, deposit, index);
+        return;
+    }
+    if (!auth_permits(client_id_of(c), client_username(c), AUTH_RECEIVE, m->topic)) {
+        refuse_stored(c, deposit, index, DROP_NOT_AUTHORIZED);
+        return;
+    }
+    struct delivery d = { .seq = e->seq, .deposit_index = index, .ids.one = e->id };
+    d.qos = deposit_entry_qos(deposit, e) & 3u;
+    d.flags = (uint8_t)((deposit_entry_retain(deposit, e) ? DELIVERY_RETAIN : 0) |
+                        (deposit->until_sent ? DELIVERY_UNTIL_SENT : 0) |
+                        (d.qos == 2 ? DELIVERY_UNSAFE : 0));
+    if (e->many_ids != NULL && !copy_ids(&d, e->many_ids)) {
+        refuse_stored(c, deposit, index, DROP_NO_MEMORY);
+        return;
+    }
+    d.message = message_ref(m);
+    d.deposit = block_ref(&deposit->block);
+    session_deliver(c->session, &d, w->now_ns);
+    client_after_session(c);
+    if (session_waits(c->session) && deposit->owner == w->index) /* nobody acknowledges it now */
+        staging_hurry(w);
+}
+
+void client_on_stored(struct worker *w, uint64_t handle, uint64_t key, uint64_t seq)
+{
+    struct client *c = worker_find_client(w, handle);
+    if (c == NULL || c->durable == NULL) { /* it came into a queue that nobody has any more */
+        staging_finish(w, key, seq);
+        return;
+    }
+    session_on_stored(c->session, seq, w->now_ns);
+    client_after_session(c);
+}
+
+/* Takes what is in *l. */
+static void take_loaded(struct client *c, struct loaded *l)
+{
+    struct delivery d = { .message = l->message, .seq = l->seq };
+    d.qos = l->qos & 3u;
+    d.flags =
+        (uint8_t)((l->retain ? DELIVERY_RETAIN : 0) | (l->until_sent ? DELIVERY_UNTIL_SENT : 0));
+    if (l->ids != NULL && l->ids[0] == 1) {
+        d.ids.one = l->ids[1];
+        memory_free(l->ids);
+    } else if (l->ids != NULL) {
+        d.ids.many = l->ids;
+        d.flags |= DELIVERY_MANY_IDS;
+    }
+    l->message = NULL;
+    l->ids = NULL;
+    session_load(c->session, &d);
+}
+
+void client_on_loaded(struct worker *w, struct store_load *l)
+{
+    struct client *c = worker_find_client(w, l->handle);
+    if (c == NULL || c->durable == NULL)
+        return;
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->entries[i].message != NULL) {
+            take_loaded(c, &l->entries[i]);
+        } else {
+            client_on_drop(c, DROP_DAMAGED);
+            staging_finish(w, l->key, l->entries[i].seq);
+            session_skip(c->session, l->entries[i].seq);
+        }
+    }
+    session_on_loaded(c->session, l->is_last, w->now_ns);
     client_after_session(c);
 }

@@ -11,6 +11,8 @@ struct connection;
 /* whole: the packet's bytes, and those that were read behind it: they travel with the connection if
  * its Session lives on another worker. */
 void on_connect(struct connection *c, const struct connect *p, struct bytes whole);
+/* Its CONNACK waited for the disk and has been sent now. */
+void on_connack_sent(struct connection *c);
 /* whole: the packet's bytes, for receivers who get the same. */
 void on_publish(struct connection *c, const struct publish *p, struct bytes whole);
 /* A PUBLISH that is decodable but for its Topic Name (wildcard): refused without closing, if the

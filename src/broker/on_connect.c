@@ -8,6 +8,7 @@
 #include "auth/auth.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/directory.h"
@@ -326,8 +327,9 @@ static void add_answers(struct connection *c, const struct connect *p, const str
     }
 }
 
+/* waits: for the disk, and then the connection is paused until it is sent. */
 static void send_connack(struct connection *c, const struct connect *p, const struct client *client,
-                         bool is_present)
+                         bool is_present, bool waits)
 {
     struct packet answer = { .type = PACKET_CONNACK, .connack.reason = REASON_SUCCESS };
     /* 3.1 knows no Session Present; the byte is reserved there. */
@@ -336,7 +338,14 @@ static void send_connack(struct connection *c, const struct connect *p, const st
         add_limits(c, &answer.connack.properties);
         add_answers(c, p, client, &answer.connack.properties);
     }
-    connection_send(c, &answer);
+    if (!waits) {
+        connection_send(c, &answer);
+        return;
+    }
+    connection_pause(c, PAUSED_BY_CONNACK);
+    struct answer *a = answer_packet(c, ANSWER_CONNACK, &answer);
+    if (a != NULL)
+        staging_answer(c->worker, a);
 }
 
 /* ------------------------------------------------------------------------------ connection ---- */
@@ -386,12 +395,34 @@ static void log_connected(const struct connection *c, const struct connect *p)
              has_user ? LOG_TEXT(client_username(client)) : "", has_user ? "'" : "");
 }
 
+/* CONNACK is out. */
+static void go_on(struct connection *c)
+{
+    struct client *client = c->client;
+    client_go_online(client, c->client_receive_max);
+    connection_arm(c);
+    session_pump(client->session, c->worker->now_ns);
+    client_after_session(client);
+}
+
+void on_connack_sent(struct connection *c)
+{
+    if (c->state != CONNECTION_OPEN)
+        return;
+    c->paused &= (uint8_t)~PAUSED_BY_CONNACK; /* its Session is online before it is read */
+    c->paused |= PAUSED_BY_STORE;
+    go_on(c);
+    if (c->state == CONNECTION_OPEN)
+        connection_resume(c, PAUSED_BY_STORE);
+}
+
 /* The claim is ours to use. */
 static void attach(struct connection *c, const struct connect *p, struct directory_entry *claim)
 {
     struct worker *w = c->worker;
     bool is_present;
     struct client *old = claim->client;
+    bool was_durable = old != NULL && old->durable != NULL;
     enum reason why = REASON_SUCCESS;
     if (old != NULL && old->connection != NULL && is_fighting(old))
         why = REASON_CONNECTION_RATE_EXCEEDED;
@@ -409,7 +440,9 @@ static void attach(struct connection *c, const struct connect *p, struct directo
     }
     struct bytes username = p->has_username ? p->username : (struct bytes){ 0 };
     if (client_set_username(client, username) != 0 || !set_will(client, c, p) ||
-        client_set_expiry(client, session_expiry_s(w, p)) != 0) {
+        client_set_expiry(client, session_expiry_s(w, p)) != 0 ||
+        (client->session_expiry_s != 0 && client_make_durable(client) != 0) ||
+        client_store_session(client, true) != 0) {
         if (!is_present)
             client_destroy(client);
         refuse(c, p, REASON_QUOTA_EXCEEDED);
@@ -420,11 +453,11 @@ static void attach(struct connection *c, const struct connect *p, struct directo
     c->client = client;
     log_connected(c, p);
     metrics_add(&w->metrics, METRIC_connections_accepted, 1);
-    send_connack(c, p, client, is_present); /* [MQTT-3.2.0-1]: first */
-    client_on_connected(client, c, c->client_receive_max);
-    connection_arm(c);
-    session_pump(client->session, w->now_ns);
-    client_after_session(client);
+    client_on_connected(client, c);
+    bool waits = (was_durable || client->durable != NULL) && !staging_is_safe(w);
+    send_connack(c, p, client, is_present, waits); /* [MQTT-3.2.0-1]: first */
+    if (!waits)
+        go_on(c);
 }
 
 void on_connect(struct connection *c, const struct connect *p, struct bytes whole)

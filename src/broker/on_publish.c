@@ -6,8 +6,11 @@
 #include "auth/auth.h"
 #include "base/hash.h"
 #include "base/uninitialized.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
+#include "broker/durable.h"
 #include "broker/on.h"
 #include "broker/server.h"
 #include "mqtt/utf8.h"
@@ -22,6 +25,32 @@ static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, e
         reason = REASON_QUOTA_EXCEEDED;
     if (qos > 0)
         connection_send_ack(c, qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, packet_id, reason);
+}
+
+/* The same once what it promises is on the disk, or nobody needs it there any more. */
+static void acknowledge_later(struct connection *c, const struct publish *p,
+                              const struct publication *publication, enum reason reason)
+{
+    struct worker *w = c->worker;
+    struct deposit *d = publication->deposit;
+    bool is_settled = d == NULL || d->is_settled;
+    bool waits = publication->waits || c->answers != NULL;
+    if (p->qos == 0 || c->state != CONNECTION_OPEN)
+        return;
+    if (!waits && is_settled) {
+        acknowledge(c, p->qos, p->packet_id, reason);
+        return;
+    }
+    struct answer *a =
+        answer_ack(c, p->qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, p->packet_id, reason);
+    if (a == NULL)
+        return;
+    if (publication->waits)
+        staging_answer(w, a);
+    else if (is_settled)
+        answer_safe(a); /* but behind those that wait */
+    else
+        d->answer = a;
 }
 
 /* Versions without reason codes can only say that all is well.  For what we may not take from this
@@ -145,6 +174,23 @@ static bool is_for_everybody(const struct connection *c, const struct publish *p
            (!version_has_properties(c->version) || m->properties.size == p->properties.raw.size);
 }
 
+/* QoS 2 from a durable Session: that the Packet Identifier is in use becomes durable together with
+ * the message.  0 or -ENOMEM. */
+static int store_receipt(struct connection *c, const struct publish *p,
+                         struct publication *publication)
+{
+    const struct client *client = c->client;
+    if (p->qos != 2 || client->durable == NULL || !staging_is_on(c->worker))
+        return 0;
+    struct durable_key key = { .kind = KEY_RECEIVED,
+                               .session = atomic_load(&client->durable->key),
+                               .number = p->packet_id };
+    publication->waits = true;
+    staging_hurry(c->worker);
+    return staging_put(c->worker, &key, (struct bytes){ 0 });
+}
+
+/* Routes and, if it was taken, acknowledges. */
 static enum reason route(struct connection *c, const struct publish *p, struct bytes topic,
                          struct bytes whole)
 {
@@ -167,9 +213,13 @@ static enum reason route(struct connection *c, const struct publish *p, struct b
         arrival.is_for_everybody = is_for_everybody(c, p, &view);
         publication.arrival = &arrival;
     }
-    enum published how = publication_route(w, &publication);
+    enum reason why = reason_of(publication_route(w, &publication));
+    if (!reason_is_error(why) && store_receipt(c, p, &publication) != 0)
+        why = REASON_QUOTA_EXCEEDED;
+    if (!reason_is_error(why))
+        acknowledge_later(c, p, &publication, why);
     publication_fini(&publication);
-    return reason_of(how);
+    return why;
 }
 
 /* QoS 2, exactly once: SUCCESS with *is_new, or the reason to end the connection. */
@@ -198,8 +248,20 @@ static void apply_back_pressure(struct connection *c)
     struct worker *w = c->worker;
     if (post_is_over_budget(w))
         connection_pause(c, PAUSED_BY_MAIL);
+    if (staging_is_over_budget(w))
+        connection_pause(c, PAUSED_BY_STORE);
     if (worker_is_short_of_memory(w))
         connection_pause(c, PAUSED_BY_MEMORY);
+}
+
+/* The first PUBREC may still be waiting. */
+static void repeat_receipt(struct connection *c, const struct publish *p)
+{
+    struct answer *a;
+    if (c->client->durable == NULL || staging_is_safe(c->worker))
+        acknowledge(c, p->qos, p->packet_id, REASON_SUCCESS);
+    else if ((a = answer_ack(c, PACKET_PUBREC, p->packet_id, REASON_SUCCESS)) != NULL)
+        staging_answer(c->worker, a);
 }
 
 void on_publish(struct connection *c, const struct publish *p, struct bytes whole)
@@ -225,12 +287,15 @@ void on_publish(struct connection *c, const struct publish *p, struct bytes whol
         return;
     }
     if (!is_new) { /* [MQTT-4.3.3-10] */
-        acknowledge(c, p->qos, p->packet_id, REASON_SUCCESS);
+        repeat_receipt(c, p);
         return;
     }
+    bool is_acknowledged = false;
     why = check_message(c, p, topic);
-    if (why == REASON_SUCCESS)
+    if (why == REASON_SUCCESS) {
         why = route(c, p, topic, whole);
+        is_acknowledged = !reason_is_error(why);
+    }
     if (reason_is_error(why))
         metrics_add(&w->metrics, METRIC_publish_refused, 1);
     if (p->qos == 2 && reason_is_error(why)) /* the Packet Identifier is free again */
@@ -239,6 +304,7 @@ void on_publish(struct connection *c, const struct publish *p, struct bytes whol
         connection_fail(c, why, "message not taken");
         return;
     }
-    acknowledge(c, p->qos, p->packet_id, why);
+    if (!is_acknowledged)
+        acknowledge(c, p->qos, p->packet_id, why);
     apply_back_pressure(c);
 }

@@ -3,6 +3,7 @@
  * Each Topic Filter is judged for itself and answered with its own code; a bad one costs the others
  * nothing.  SUBACK is queued before the Retained Messages. */
 #include "auth/auth.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/on.h"
@@ -133,7 +134,13 @@ static void send_suback(struct connection *c, enum packet_type type, uint16_t pa
 {
     struct packet answer = { .type = type, .suback.packet_id = packet_id };
     answer.suback.reasons = bytes_of(codes, count); /* [MQTT-3.8.4-6] [MQTT-3.11.3-1] */
-    connection_send(c, &answer);
+    if (c->client->durable == NULL || staging_is_safe(c->worker)) {
+        connection_send(c, &answer);
+        return;
+    }
+    struct answer *a = answer_packet(c, ANSWER_PACKET, &answer); /* once it is on the disk */
+    if (a != NULL)
+        staging_answer(c->worker, a);
 }
 
 void on_subscribe(struct connection *c, const struct subscribe *p)
@@ -157,7 +164,8 @@ void on_subscribe(struct connection *c, const struct subscribe *p)
     for (size_t i = 0; i < p->count; i++)
         codes[i] = code_for(c->version, outcomes[i].code);
     send_suback(c, PACKET_SUBACK, p->packet_id, codes, p->count); /* [MQTT-3.8.4-1] */
-    replay_all(c, p, outcomes);
+    if (c->state == CONNECTION_OPEN)
+        replay_all(c, p, outcomes);
 }
 
 static uint8_t unsubscribe(struct connection *c, struct bytes filter)

@@ -13,6 +13,7 @@
 #include "broker/post.h"
 #include "base/memory.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
 #include "broker/publication.h"
 #include "broker/server.h"
 #include "broker/worker.h"
@@ -94,7 +95,7 @@ void post_fini(struct worker *w)
 
 static bool may_use_spare(enum note_kind kind)
 {
-    return kind != NOTE_DELIVER && kind != NOTE_HANDOFF;
+    return kind != NOTE_DELIVER && kind != NOTE_DELIVER_STORED && kind != NOTE_HANDOFF;
 }
 
 static struct letter *new_letter(struct worker *w, struct outbox *box, enum note_kind kind)
@@ -107,6 +108,7 @@ static struct letter *new_letter(struct worker *w, struct outbox *box, enum note
     if (l == NULL)
         return NULL;
     l->next = NULL;
+    l->mail.kind = MAIL_LETTER;
     l->from = w->index;
     l->last = l->used = 0;
     l->number = ++w->letters_begun;
@@ -301,6 +303,10 @@ static void note_drop(struct worker *w, struct note *n)
         memory_free(n->deliver.many_ids);
     } else if (n->kind == NOTE_SHARE_HANDOVER) {
         message_unref(n->handover.message);
+    } else if (n->kind == NOTE_DELIVER_STORED) {
+        deposit_unref(n->deposit);
+    } else if (n->kind == NOTE_SETTLED) {
+        deposit_unref(n->settled);
     } else if (n->kind == NOTE_HANDOFF) {
         handoff_destroy(w, n->handoff);
     }

@@ -16,12 +16,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct deposit;
 struct publication;
 struct worker;
 struct handoff; /* broker/connection.h */
 
 enum note_kind {
     NOTE_DELIVER,        /* a message for sessions and groups */
+    NOTE_DELIVER_STORED, /* a message for the Sessions in a deposit that live there */
+    NOTE_STORED,         /* to a Session: what it was delivered is on the disk now */
+    NOTE_SETTLED,        /* to a deposit's owner: nobody needs it on the disk any more */
     NOTE_HANDOFF,        /* a connection whose Session lives there */
     NOTE_SHARE_MEMBER,   /* to a group's home: a member joins or changes */
     NOTE_SHARE_LEAVE,    /* to the home: it is gone */
@@ -43,6 +47,11 @@ struct note {
             uint64_t publisher_hash;
             uint32_t *many_ids; /* owned, and there is one target; NULL: each has its own id */
         } deliver;
+        struct deposit *deposit; /* DELIVER_STORED: a reference */
+        struct deposit *settled; /* SETTLED: a reference */
+        struct {
+            uint64_t key, seq;
+        } stored;
         struct handoff *handoff; /* owned */
         struct {
             struct share_member_options options;

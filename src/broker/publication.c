@@ -9,9 +9,12 @@
 #include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
+#include "broker/durable.h"
 #include "broker/full_sessions.h"
 #include "broker/server.h"
 #include "broker/shares.h"
+#include "broker/storage.h"
 #include "broker/worker.h"
 #include "io/received.h"
 #include <errno.h>
@@ -37,6 +40,8 @@ void publication_fini(struct publication *p)
     if (p->is_counted)
         message_unref((struct message *)p->message); /* as above */
     p->is_counted = false;
+    deposit_unref(p->deposit);
+    p->deposit = NULL;
 }
 
 /* --------------------------------------------------------------------------------- routing ---- */
@@ -50,6 +55,11 @@ struct route {
     bool is_short_of_memory;
     uint64_t last_letters[WORKERS_MAX]; /* which have this message, by number: one may be posted,
                                            read and written anew meanwhile */
+
+    struct stored_target *stored; /* durable Sessions, to which it goes by way of a deposit */
+    size_t stored_count, stored_capacity;
+    bool knows_mode;
+    enum persistence_mode mode; /* of the topic */
 
     struct merged *merged; /* allow_duplicate_messages false: one entry per session */
     size_t merged_count, merged_capacity;
@@ -70,7 +80,55 @@ static void send_note(struct route *r, struct subscriber who, uint32_t *many_ids
     }
 }
 
-static void deliver(struct route *r, struct subscriber who, uint32_t *many_ids)
+struct stored_target {
+    struct subscriber who;
+    uint32_t *many_ids;
+};
+
+static enum persistence_mode mode_of(const struct config *config, struct bytes topic)
+{
+    for (size_t i = 0; i < config->persistence_rule_count; i++)
+        if (topic_filter_matches(bytes_of_string(config->persistence_rules[i].filter), topic))
+            return config->persistence_rules[i].mode;
+    return config->persistence_default;
+}
+
+/* Does what goes to this subscriber have to be stored? */
+static bool is_to_be_stored(struct route *r, struct subscriber who)
+{
+    const struct worker *w = r->worker;
+    const struct message *m = r->publication->message;
+    bool is_qos0 =
+        (who.options & SUBSCRIBER_QOS) == 0 || (m->qos == 0 && !w->config->upgrade_outgoing_qos);
+    if (is_qos0 || !staging_is_on(w))
+        return false;
+    if (!r->knows_mode) {
+        r->mode = mode_of(w->config, m->topic);
+        r->knows_mode = true;
+    }
+    return r->mode != PERSISTENCE_NONE;
+}
+
+/* For deliver_stored; takes over many_ids. */
+static void collect_stored(struct route *r, struct subscriber who, uint32_t *many_ids)
+{
+    if (r->stored_count == r->stored_capacity) {
+        size_t capacity = r->stored_capacity == 0 ? 16 : r->stored_capacity * 2;
+        struct stored_target *bigger = arena_alloc(&r->worker->scratch, capacity * sizeof *bigger);
+        if (bigger == NULL) {
+            r->is_short_of_memory = true;
+            memory_free(many_ids);
+            return;
+        }
+        if (r->stored_count > 0)
+            memcpy(bigger, r->stored, r->stored_count * sizeof *bigger);
+        r->stored = bigger;
+        r->stored_capacity = capacity;
+    }
+    r->stored[r->stored_count++] = (struct stored_target){ who, many_ids };
+}
+
+static void deliver_now(struct route *r, struct subscriber who, uint32_t *many_ids)
 {
     struct worker *w = r->worker;
     if (handle_worker(who.handle) != w->index) {
@@ -87,6 +145,15 @@ static void deliver(struct route *r, struct subscriber who, uint32_t *many_ids)
     }
 }
 
+static void deliver(struct route *r, struct subscriber who, uint32_t *many_ids)
+{
+    if ((who.options & SUBSCRIBER_DURABLE) != 0 && is_to_be_stored(r, who)) {
+        collect_stored(r, who, many_ids);
+        return;
+    }
+    deliver_now(r, who, many_ids);
+}
+
 static void on_match(struct match_sink *sink, struct subscriber who)
 {
     struct route *r = container_of(sink, struct route, sink);
@@ -96,6 +163,78 @@ static void on_match(struct match_sink *sink, struct subscriber who)
     }
     r->matched++;
     deliver(r, who, NULL);
+}
+
+/* ------------------------------------------------------------------------- by way of the disk - */
+
+/* Its place in each queue is settled here and now.  Who is not durable after all gets it at once.
+ * NULL: nobody is left, or no memory. */
+static struct deposit *make_deposit(struct route *r)
+{
+    struct worker *w = r->worker;
+    struct message *kept = publication_keep(r->publication);
+    struct deposit *d =
+        kept == NULL ? NULL : deposit_create(w->index, kept, (uint32_t)r->stored_count);
+    if (d == NULL)
+        r->is_short_of_memory = true;
+    for (size_t i = 0; i < r->stored_count; i++) {
+        struct stored_target *t = &r->stored[i];
+        struct durable *durable = durable_find(w->server->durables, t->who.handle);
+        if (d == NULL) {
+            memory_free(t->many_ids);
+        } else if (durable == NULL) {
+            deliver_now(r, t->who, t->many_ids);
+        } else {
+            struct deposit_entry *e = &d->entries[d->count++];
+            *e = (struct deposit_entry){ .handle = t->who.handle,
+                                         .key = atomic_load(&durable->key),
+                                         .seq = atomic_fetch_add(&durable->next_seq, 1),
+                                         .options = t->who.options,
+                                         .id = t->who.id,
+                                         .many_ids = t->many_ids };
+        }
+    }
+    return d;
+}
+
+/* One note for each worker that has some of them. */
+static void post_deposit(struct route *r, struct deposit *d)
+{
+    struct worker *w = r->worker;
+    bool is_told[WORKERS_MAX] = { false };
+    for (uint32_t i = 0; i < d->count; i++) {
+        unsigned to = handle_worker(d->entries[i].handle);
+        if (to == w->index || is_told[to])
+            continue;
+        struct note *n = post_note(w, to, NOTE_DELIVER_STORED, 0, message_size(d->message));
+        if (n == NULL) { /* it will be found on the disk, some time */
+            r->is_short_of_memory = true;
+            continue;
+        }
+        n->deposit = deposit_ref(d);
+        is_told[to] = true;
+    }
+}
+
+static void deliver_stored(struct route *r)
+{
+    struct worker *w = r->worker;
+    struct deposit *d = make_deposit(r);
+    if (d == NULL)
+        return;
+    d->until_sent = r->mode == PERSISTENCE_QUEUED;
+    d->upgrades = w->config->upgrade_outgoing_qos;
+    atomic_store(&d->open, d->count);
+    if (d->count == 0) {
+        deposit_unref(d);
+        return;
+    }
+    r->publication->deposit = deposit_ref(d);
+    staging_deposit(w, d, r->publication->message->qos == 2);
+    post_deposit(r, d);
+    for (uint32_t i = 0; i < d->count; i++)
+        if (handle_worker(d->entries[i].handle) == w->index)
+            client_deliver_stored(w, d, i);
 }
 
 /* ----------------------------------------------------------------- one copy per session ------- */
@@ -206,6 +345,30 @@ static void on_match_is_full(struct match_sink *sink, struct subscriber who)
     r->found = r->found || full_sessions_has(r->full, key);
 }
 
+struct need_of_store {
+    struct match_sink sink;
+    bool found;
+};
+
+static void on_match_needs_store(struct match_sink *sink, struct subscriber who)
+{
+    struct need_of_store *n = container_of(sink, struct need_of_store, sink);
+    n->found = n->found || (who.options & SUBSCRIBER_DURABLE) != 0;
+}
+
+/* The disk is full: what would have to be stored is not taken. */
+static bool has_no_room(struct worker *w, const struct publication *p)
+{
+    if (w->server->storage == NULL || (p->message->qos == 0 && !p->message->retain) ||
+        storage_has_room(w->server->storage, message_size(p->message)))
+        return false;
+    struct need_of_store n = { .sink.match = on_match_needs_store };
+    if (p->message->retain && p->message->payload.size > 0)
+        return true;
+    router_match(w->server->router, p->message->topic, &n.sink);
+    return n.found;
+}
+
 /* queue_policy refuse-publisher: nobody gets a message that somebody has no room for. */
 static bool is_refused(struct worker *w, const struct publication *p)
 {
@@ -221,7 +384,12 @@ static bool is_refused(struct worker *w, const struct publication *p)
 static enum published retain(struct worker *w, struct publication *p)
 {
     struct message *kept = publication_keep(p);
-    int result = kept == NULL ? -ENOMEM : retained_set(w->server->retained, kept);
+    p->waits = staging_is_on(w) && !bytes_start_with(p->message->topic, BYTES("$SYS/"));
+    int result = kept == NULL ? -ENOMEM
+                 : p->waits   ? retained_set_stored(w->server->retained, kept)
+                              : retained_set(w->server->retained, kept);
+    if (p->waits)
+        staging_hurry(w);
     return result == 0         ? PUBLISHED
            : result == -ENOSPC ? PUBLISHED_NOT_RETAINED
                                : PUBLISHED_NO_MEMORY;
@@ -236,13 +404,16 @@ static void route_init(struct route *r, struct worker *w, struct publication *p)
     r->is_short_of_memory = false;
     for (unsigned i = 0; i < w->server->worker_count; i++)
         r->last_letters[i] = 0;
+    r->stored = NULL;
+    r->stored_count = r->stored_capacity = 0;
+    r->knows_mode = false;
     r->merged = NULL;
     r->merged_count = r->merged_capacity = 0;
 }
 
 enum published publication_route(struct worker *w, struct publication *p)
 {
-    if (is_refused(w, p))
+    if (is_refused(w, p) || has_no_room(w, p))
         return PUBLISHED_REFUSED;
     if (p->message->retain) {
         enum published stored = retain(w, p);
@@ -256,6 +427,8 @@ enum published publication_route(struct worker *w, struct publication *p)
     router_match_ahead(w->server->router, w->ahead, p->message->topic, &r.sink);
     if (merges)
         deliver_merged(&r);
+    if (r.stored_count > 0)
+        deliver_stored(&r);
     if (r.is_short_of_memory)
         return PUBLISHED_NO_MEMORY;
     return r.matched == 0 ? PUBLISHED_TO_NOBODY : PUBLISHED;

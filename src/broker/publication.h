@@ -7,6 +7,7 @@
 
 #include "mqtt/message.h"
 
+struct deposit;
 struct received;
 struct worker;
 
@@ -24,10 +25,12 @@ struct arrival {
 
 struct publication {
     const struct message *message;
-    bool is_counted;                 /* message is a real block, of which we hold a reference */
-    uint32_t copies;                 /* encoded so far, each for one connection */
-    uint64_t publisher_hash;         /* of the publisher's Client Identifier */
-    const struct arrival *arrival;   /* NULL: the message is small, or came another way */
+    bool is_counted;               /* message is a real block, of which we hold a reference */
+    uint32_t copies;               /* encoded so far, each for one connection */
+    uint64_t publisher_hash;       /* of the publisher's Client Identifier */
+    const struct arrival *arrival; /* NULL: the message is small, or came another way */
+    struct deposit *deposit;       /* what of it goes to the disk: a reference; NULL: nothing */
+    bool waits;                    /* for the disk, whatever subscribers do: it is retained there */
     struct publication_forms *forms; /* NULL: none yet; in the turn's scratch memory */
 };
 

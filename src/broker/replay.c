@@ -5,6 +5,7 @@
  *                                   ^ next, with the cursor of its walk */
 #include "broker/replay.h"
 #include "base/memory.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/server.h"
@@ -47,7 +48,8 @@ static size_t room_of(const struct client *c)
     size_t queued = session_stats(c->session).queued_count;
     if (c->connection == NULL)
         return MESSAGES_PER_STEP;
-    if (connection_is_congested(c->connection) || queued >= mark)
+    if (answers_hold_packet(c->connection) || connection_is_congested(c->connection) ||
+        queued >= mark)
         return 0;
     return mark - queued < MESSAGES_PER_STEP ? mark - queued : MESSAGES_PER_STEP;
 }

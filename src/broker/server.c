@@ -2,7 +2,10 @@
 #include "broker/server.h"
 #include "base/memory.h"
 #include "broker/directory.h"
+#include "broker/durable.h"
 #include "broker/full_sessions.h"
+#include "broker/recovery.h"
+#include "broker/storage.h"
 #include "broker/worker.h"
 #include <assert.h>
 #include <errno.h>
@@ -51,9 +54,12 @@ void server_destroy(struct server *s)
         worker_end_sessions(s->workers[i]);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_drop_mail(s->workers[i]);
+    storage_close(s->storage);
     for (unsigned i = 0; i < s->worker_count; i++)
         worker_destroy(s->workers[i]);
     memory_free(s->workers);
+    durable_table_destroy(s->durables);
+    memory_free(s->store_folder);
     full_sessions_destroy(s->full);
     directory_destroy(s->directory);
     retained_destroy(s->retained);
@@ -61,6 +67,26 @@ void server_destroy(struct server *s)
     if (s->grace != NULL)
         grace_destroy(s->grace);
     memory_free(s);
+}
+
+int server_open_store(struct server *s)
+{
+    const struct config *config = atomic_load(&s->config);
+    if (!config->persistence)
+        return 0;
+    s->durables = durable_table_create(s->worker_count);
+    if (s->durables == NULL)
+        return -ENOMEM;
+    struct storage *st;
+    int result = storage_open(s, &st);
+    if (result != 0)
+        return result;
+    result = recover(s, storage_store(st));
+    if (result == 0)
+        s->storage = st; /* from here on changes are stored */
+    else
+        storage_close(st);
+    return result;
 }
 
 /* ------------------------------------------------------------------------------- listening ---- */
@@ -145,6 +171,8 @@ int server_start(struct server *s)
         return -ENOMEM;
     sigfillset(&all); /* signals are the control thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (s->storage != NULL)
+        result = storage_start(s->storage);
     while (result == 0 && s->thread_count < s->worker_count) {
         struct worker *w = s->workers[s->thread_count];
         result = -pthread_create(&s->threads[s->thread_count], NULL, run_worker, w);
@@ -161,6 +189,7 @@ void server_join(struct server *s)
     memory_free(s->threads);
     s->threads = NULL;
     s->thread_count = 0;
+    storage_stop(s->storage); /* nobody posts any more */
 }
 
 static void wake_all(struct server *s)
@@ -174,6 +203,12 @@ void server_stop(struct server *s)
     if (atomic_exchange(&s->is_stopping, true))
         atomic_store(&s->must_stop_now, true);
     wake_all(s);
+}
+
+void server_fail(struct server *s)
+{
+    if (!atomic_exchange(&s->has_failed, true) && !atomic_load(&s->is_stopping))
+        server_stop(s);
 }
 
 bool server_is_stopped(const struct server *s)

@@ -17,8 +17,10 @@
 #include <stdatomic.h>
 
 struct directory;
+struct durable_table;
 struct full_sessions;
 struct server;
+struct storage;
 struct worker;
 
 /* Something that worker 0 does now and then ($SYS). */
@@ -45,6 +47,12 @@ struct server {
     unsigned thread_count;
     struct server_job *jobs;
     int64_t started_ns;
+    struct storage *storage;        /* NULL: nothing is stored */
+    struct durable_table *durables; /* likewise */
+    _Atomic uint64_t next_key;      /* for the next durable Session */
+    char *store_folder;
+    uint64_t store_segment_size; /* 0: the usual one; set before server_open_store */
+    atomic_bool has_failed;      /* the store: the broker ends */
 
     _Atomic int64_t connection_count; /* all listeners */
     _Atomic int64_t session_count;
@@ -62,6 +70,10 @@ struct server *server_create(const struct env *env, const struct config *config,
                              unsigned workers);
 void server_destroy(struct server *s); /* NULL is fine; the workers must not run */
 
+/* With persistence true: opens the store, and brings everything in it back.  After server_create,
+ * before anything else.  0, or a negative errno; the log says why. */
+int server_open_store(struct server *s);
+
 /* Opens the listeners.  0, or a negative errno; then nothing is open, and the log says which
  * listener failed and why. */
 int server_listen(struct server *s);
@@ -73,6 +85,8 @@ void server_join(struct server *s); /* returns when a stop has done its work */
 /* Begins a graceful stop (section 11 of docs/architecture.md); a second call ends it at once.  Any
  * thread. */
 void server_stop(struct server *s);
+/* The same because the store has failed: has_failed.  Any thread. */
+void server_fail(struct server *s);
 bool server_is_stopped(const struct server *s); /* every worker is done */
 
 /* Has every worker taken a turn since the last call?  Wakes them, so that idle ones answer the next

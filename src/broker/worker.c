@@ -6,7 +6,7 @@
  *     4  mail of other workers, jobs, walks: bounded
  *     5  sockets: accept, read, handle
  *     6  timers, back-pressure, the steps of a stop
- *     7  post letters, and then flush what is to be sent
+ *     7  post letters, and then flush what is to be sent; hand over what is to be stored
  *     8  destroy what was closed; quiescent
  *
  * Letters go out before bytes do: whoever sees an acknowledgement and acts on it comes after the
@@ -18,9 +18,11 @@
 #include "base/uninitialized.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
 #include "broker/replay.h"
 #include "broker/server.h"
 #include "broker/shares.h"
+#include "broker/storage.h"
 #include "broker/worker_stop.h"
 #include <errno.h>
 
@@ -63,6 +65,7 @@ struct worker *worker_create(struct server *server, unsigned index)
     batch_init(&w->batch);
     w->ahead = router_ahead_create();
     shares_init(w);
+    staging_init(w);
     list_init(&w->connections);
     list_init(&w->dirty);
     list_init(&w->closed);
@@ -91,16 +94,24 @@ static void destroy_closed(struct worker *w)
         connection_destroy(container_of(l, struct connection, link)); /* unlinks itself */
 }
 
+static void drop_mail(struct worker *w, struct mail *m)
+{
+    if (m->kind == MAIL_STORAGE)
+        store_request_destroy(container_of(m, struct store_request, mail));
+    else
+        letter_destroy(w, container_of(m, struct letter, mail));
+}
+
 void worker_drop_mail(struct worker *w)
 {
     for (struct mail *m = mailbox_take(&w->mailbox), *next; m != NULL; m = next) {
         next = m->next;
-        letter_destroy(w, container_of(m, struct letter, mail));
+        drop_mail(w, m);
     }
     while (w->unread != NULL) {
         struct mail *m = w->unread;
         w->unread = m->next;
-        letter_destroy(w, container_of(m, struct letter, mail));
+        drop_mail(w, m);
     }
     for (unsigned to = 0; to < WORKERS_MAX; to++) {
         struct outbox *box = &w->outboxes[to];
@@ -139,6 +150,7 @@ void worker_destroy(struct worker *w)
         w->listeners[i].stream->ops->close(w->listeners[i].stream);
     memory_free(w->listeners);
     shares_destroy_all(w);
+    staging_fini(w);
     slab_destroy(w->clients);
     timers_destroy(w->timers);
     if (w->poller != NULL)
@@ -270,9 +282,27 @@ static void on_deliver(struct worker *w, struct note *n)
     publication_fini(&p);
 }
 
+static void on_deliver_stored(struct worker *w, struct deposit *d)
+{
+    for (uint32_t i = 0; i < d->count; i++)
+        if (handle_worker(d->entries[i].handle) == w->index)
+            client_deliver_stored(w, d, i);
+    deposit_unref(d);
+}
+
 static void on_note(struct worker *w, struct note *n)
 {
     switch (n->kind) {
+    case NOTE_DELIVER_STORED:
+        on_deliver_stored(w, n->deposit);
+        break;
+    case NOTE_STORED:
+        client_on_stored(w, n->handle, n->stored.key, n->stored.seq);
+        break;
+    case NOTE_SETTLED:
+        staging_settle(w, n->settled);
+        deposit_unref(n->settled);
+        break;
     case NOTE_DELIVER:
         on_deliver(w, n);
         break;
@@ -290,18 +320,19 @@ static void on_note(struct worker *w, struct note *n)
 }
 
 /* Every note gives away what it owns, so nothing of it is left. */
-static void on_letter(struct worker *w, struct letter *l)
+static int on_letter(struct worker *w, struct letter *l)
 {
     for (struct note *n = NULL; (n = letter_next(l, n)) != NULL;)
         on_note(w, n);
     atomic_fetch_sub_explicit(&w->unread_bytes[l->from], (int64_t)l->bytes, memory_order_relaxed);
     letter_return(w, l);
+    return 1;
 }
 
-/* Letters that were taken and not read yet wait in `unread`.  How many were read. */
+/* Mail that was taken and not read yet waits in `unread`.  How many letters were read. */
 static int64_t read_mail(struct worker *w)
 {
-    int64_t count = 0;
+    int64_t count = 0, letters = 0;
     struct mail *fresh = mailbox_take(&w->mailbox);
     struct mail **end = &w->unread;
     while (*end != NULL)
@@ -310,9 +341,12 @@ static int64_t read_mail(struct worker *w)
     for (; count < LETTERS_PER_TURN && w->unread != NULL; count++) {
         struct mail *m = w->unread;
         w->unread = m->next;
-        on_letter(w, container_of(m, struct letter, mail));
+        if (m->kind == MAIL_STORAGE)
+            staging_on_reply(w, container_of(m, struct store_request, mail));
+        else
+            letters += on_letter(w, container_of(m, struct letter, mail));
     }
-    return count;
+    return letters;
 }
 
 /* ----------------------------------------------------------------------------------- timers --- */
@@ -453,6 +487,8 @@ static void ease_back_pressure(struct worker *w)
         return;
     if (post_is_within_half_budget(w))
         resume_all(w, PAUSED_BY_MAIL);
+    if (staging_is_within_half_budget(w))
+        resume_all(w, PAUSED_BY_STORE);
     if (!is_memory_above(w, MEMORY_RESUME_PERCENT))
         resume_all(w, PAUSED_BY_MEMORY);
 }
@@ -508,6 +544,8 @@ int64_t worker_wait_ns(const struct worker *w)
         return 0;
     if (w->next_job_ns < until)
         until = w->next_job_ns;
+    if (staging_due_ns(w) < until)
+        until = staging_due_ns(w);
     if (!list_is_empty(&w->paused) && w->now_ns + PAUSE_STEP_NS < until)
         until = w->now_ns + PAUSE_STEP_NS; /* look whether they may go on */
     if (!list_is_empty(&w->full_clients) && w->next_full_ns < until)
@@ -559,6 +597,7 @@ void worker_turn(struct worker *w, int64_t max_wait_ns)
     post_letters(w);
     flush_dirty(w);
     post_letters(w); /* a connection that broke has had its Will sent */
+    staging_turn(w); /* after the letters: who is told that something is stored has heard of it */
     watch_chunks(w);
     if (letters > 0) /* a cache line of all workers */
         atomic_fetch_add(&w->server->read_letters, letters);

@@ -17,6 +17,7 @@
 #include "base/timers.h"
 #include "broker/metrics.h"
 #include "broker/post.h"
+#include "broker/staging.h"
 #include "broker/tap.h"
 #include "config/config.h"
 #include "io/batch.h"
@@ -38,6 +39,8 @@ enum timer_kind { /* which object a timer is part of */
                   TIMER_LISTENERS, /* accepting goes on after a pause */
                   TIMER_CHUNKS,    /* a burst is over */
 };
+
+enum mail_kind { MAIL_LETTER, MAIL_STORAGE };
 
 /* What an event of the poller is about: first member of each thing that is watched. */
 enum source_kind { SOURCE_LISTENER, SOURCE_CONNECTION };
@@ -92,6 +95,7 @@ struct worker {
     struct received *input;     /* connections are read into it, unless they have their own */
     struct received *reading;   /* where the packet that is being handled is; NULL: none is */
 
+    struct staging staging;   /* what is to be stored */
     struct slab *clients;     /* struct client */
     struct map groups;        /* struct share_home: Shared Subscriptions at home here */
     struct list connections;  /* those that are read */
@@ -125,6 +129,12 @@ struct worker {
 static inline int64_t worker_live_ns(const struct worker *w)
 {
     return w->now_ns - w->stalled_ns;
+}
+
+/* To be added to a monotonic time to get the wall time. */
+static inline int64_t worker_clock_ns(const struct worker *w)
+{
+    return env_wall_ns(w->env) - env_monotonic_ns(w->env);
 }
 
 struct worker *worker_create(struct server *server, unsigned index); /* NULL: no memory */

@@ -43,8 +43,10 @@ static bool is_drained(const struct worker *w)
 static void say_goodbye(struct connection *c)
 {
     const char *reference = c->worker->config->server_reference;
+    bool failed = atomic_load(&c->worker->server->has_failed);
     struct packet p = { .type = PACKET_DISCONNECT,
-                        .disconnect.reason = REASON_SERVER_SHUTTING_DOWN };
+                        .disconnect.reason =
+                            failed ? REASON_SERVER_UNAVAILABLE : REASON_SERVER_SHUTTING_DOWN };
     if (c->state != CONNECTION_OPEN || !version_has_reason_codes(c->version))
         return;
     if (reference != NULL) {
@@ -93,6 +95,7 @@ bool worker_stop_step(struct worker *w)
         if (connection_next(w, NULL) != NULL)
             return false;
         w->phase = WORKER_STOPPED;
+        staging_close(w);
         atomic_fetch_add(&s->stopped_workers, 1);
         return false;
     case WORKER_STOPPED:

@@ -51,6 +51,8 @@ struct retained {
     size_t bucket_count;         /* a power of two */
     size_t node_count;           /* without the root */
     _Atomic size_t count, bytes; /* of messages; read without the lock */
+    bool notes_updates;
+    struct retained_update *updates, **updates_end; /* not taken yet, oldest first */
 };
 
 struct retained_cursor {
@@ -229,6 +231,7 @@ struct retained *retained_create(uint64_t seed, struct retained_limits limits)
         return NULL;
     }
     r->limits = limits;
+    r->updates_end = &r->updates;
     r->bucket_count = BUCKETS_MIN;
     r->buckets = memory_alloc_zero(BUCKETS_MIN * sizeof(struct node *));
     r->root = node_alloc((struct bytes){ NULL, 0 });
@@ -263,6 +266,11 @@ void retained_destroy(struct retained *r)
     if (r == NULL)
         return;
     free_nodes(r->root);
+    for (struct retained_update *c = retained_take_updates(r), *next; c != NULL; c = next) {
+        next = c->next;
+        message_unref(c->message);
+        memory_free(c);
+    }
     memory_free(r->buckets);
     (void)pthread_mutex_destroy(&r->lock); /* fails only if somebody holds it */
     memory_free(r);
@@ -336,7 +344,16 @@ static struct message *clear_locked(struct retained *r, struct bytes topic)
     return old;
 }
 
-int retained_set(struct retained *r, struct message *message)
+/* Takes over the reference. */
+static void add_update(struct retained *r, struct retained_update *c, struct message *message)
+{
+    c->next = NULL;
+    c->message = message;
+    *r->updates_end = c;
+    r->updates_end = &c->next;
+}
+
+static int set(struct retained *r, struct message *message, struct retained_update *update)
 {
     struct message *old = NULL;
     int result = 0;
@@ -345,9 +362,42 @@ int retained_set(struct retained *r, struct message *message)
         old = clear_locked(r, message->topic); /* [MQTT-3.3.1-6] [MQTT-3.3.1-7] */
     else
         result = set_locked(r, message, &old);
+    if (result == 0 && update != NULL)
+        add_update(r, update, message_ref(message));
     unlock(r);
     message_unref(old);
     return result;
+}
+
+int retained_set(struct retained *r, struct message *message)
+{
+    return set(r, message, NULL);
+}
+
+int retained_set_stored(struct retained *r, struct message *message)
+{
+    struct retained_update *update = memory_alloc(sizeof *update);
+    int result = update == NULL ? -ENOMEM : set(r, message, update);
+    if (result != 0)
+        memory_free(update);
+    return result;
+}
+
+void retained_note_updates(struct retained *r)
+{
+    lock(r);
+    r->notes_updates = true;
+    unlock(r);
+}
+
+struct retained_update *retained_take_updates(struct retained *r)
+{
+    lock(r);
+    struct retained_update *first = r->updates;
+    r->updates = NULL;
+    r->updates_end = &r->updates;
+    unlock(r);
+    return first;
 }
 
 struct message *retained_find(struct retained *r, struct bytes topic)
@@ -379,6 +429,26 @@ static void sweep_move(struct retained *r, struct node *to)
     node_unpin(r, from);
 }
 
+/* An expired message goes.  False: for want of memory it has to stay a while. */
+static bool sweep_away(struct retained *r, struct node *n)
+{
+    struct retained_update *update = NULL;
+    struct message cleared = { .topic = n->message->topic };
+    struct message *none = NULL;
+    if (r->notes_updates) {
+        update = memory_alloc(sizeof *update);
+        none = message_copy(&cleared);
+        if (update == NULL || none == NULL) {
+            memory_free(update);
+            message_unref(none);
+            return false;
+        }
+        add_update(r, update, none);
+    }
+    message_unref(node_exchange(r, n, NULL)); /* the pin keeps n until we move on */
+    return true;
+}
+
 size_t retained_sweep(struct retained *r, int64_t now_ns, size_t nodes)
 {
     size_t removed = 0;
@@ -390,10 +460,8 @@ size_t retained_sweep(struct retained *r, int64_t now_ns, size_t nodes)
             break;
         }
         sweep_move(r, n);
-        if (n->message != NULL && message_is_expired(n->message, now_ns)) {
-            message_unref(node_exchange(r, n, NULL)); /* the pin keeps n until we move on */
-            removed++;
-        }
+        if (n->message != NULL && message_is_expired(n->message, now_ns))
+            removed += sweep_away(r, n);
     }
     unlock(r);
     return removed;

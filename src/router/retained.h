@@ -24,6 +24,20 @@ void retained_destroy(struct retained *r); /* NULL is fine; no cursor may be ope
  * limit. */
 int retained_set(struct retained *r, struct message *message);
 
+/* The same, and the change is noted for whoever stores it.  With -ENOMEM, too, nothing changed. */
+int retained_set_stored(struct retained *r, struct message *message);
+
+/* From now on sweeping notes what it removes, too. */
+void retained_note_updates(struct retained *r);
+
+/* The changes since the last call, in the order in which they happened.  The caller's: each with
+ * its reference (an empty payload: the topic has none any more). */
+struct retained_update {
+    struct retained_update *next;
+    struct message *message;
+};
+struct retained_update *retained_take_updates(struct retained *r);
+
 /* The message of exactly this topic, with a reference; NULL: none. */
 struct message *retained_find(struct retained *r, struct bytes topic);
 
@@ -41,7 +55,7 @@ size_t retained_sweep(struct retained *r, int64_t now_ns, size_t nodes);
 struct retained_cursor;
 /* NULL: no memory. */
 struct retained_cursor *retained_open(struct retained *r, struct bytes filter);
-void retained_close(struct retained_cursor *c);                                /* NULL is fine */
+void retained_close(struct retained_cursor *c); /* NULL is fine */
 
 /* Visits at most `nodes` nodes.  Up to max matching messages, each with a reference, go to out;
  * returns how many.  *done: the walk is over.  (0, not done) means: nothing found in this step. */

@@ -32,11 +32,12 @@ static inline uint32_t handle_slot(uint64_t handle)
 }
 
 enum { /* the low byte is the Subscription Options byte of SUBSCRIBE */
-    SUBSCRIBER_QOS = 0x03,
-    SUBSCRIBER_NO_LOCAL = 0x04,
-    SUBSCRIBER_RETAIN_AS_PUBLISHED = 0x08,
-    SUBSCRIBER_GROUP = 0x100,  /* the handle is a group's */
-    SUBSCRIBER_HAS_ID = 0x200, /* id is a Subscription Identifier */
+       SUBSCRIBER_QOS = 0x03,
+       SUBSCRIBER_NO_LOCAL = 0x04,
+       SUBSCRIBER_RETAIN_AS_PUBLISHED = 0x08,
+       SUBSCRIBER_GROUP = 0x100,   /* the handle is a group's */
+       SUBSCRIBER_DURABLE = 0x400, /* what is delivered is stored, if its QoS is above 0 */
+       SUBSCRIBER_HAS_ID = 0x200,  /* id is a Subscription Identifier */
 };
 
 struct subscriber {

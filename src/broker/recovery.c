@@ -1,0 +1,316 @@
+/* broker/recovery.c: see recovery.h.
+ *
+ *     s  Sessions       -> clients, spread over the workers; Wills and expiry run from their times
+ *     f  subscriptions  -> router, groups
+ *     q  p              -> Packet Identifiers of QoS 2, both ways
+ *     r                 -> Retained Messages
+ *     queues            -> counts only
+ *
+ * What belongs to a Session that is not there is removed. */
+#include "broker/recovery.h"
+#include "base/memory.h"
+#include "broker/client.h"
+#include "broker/directory.h"
+#include "broker/durable.h"
+#include "broker/durable_records.h"
+#include "broker/server.h"
+#include "broker/storage.h"
+#include "broker/worker.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* Which Session has this key. */
+struct by_key {
+    uint64_t key;
+    struct client *client;
+};
+
+struct recovery {
+    struct store_sink sink;
+    struct server *server;
+    struct store *store;
+    struct by_key *sessions; /* sorted once all are there */
+    size_t session_count, session_capacity;
+    uint64_t key_max;
+    int64_t clock_ns, now_ns;
+    unsigned next_worker;
+    struct buffer removals; /* records: what is in nobody's possession */
+    size_t subscriptions, retained, expired;
+    int error;
+};
+
+/* --------------------------------------------------------------------------------- finding ---- */
+
+static int by_key(const void *left, const void *right)
+{
+    const struct by_key *a = left, *b = right;
+    return a->key < b->key ? -1 : a->key > b->key;
+}
+
+static struct client *find(const struct recovery *r, uint64_t key)
+{
+    struct by_key wanted = { .key = key };
+    const struct by_key *found =
+        r->session_count == 0
+            ? NULL
+            : bsearch(&wanted, r->sessions, r->session_count, sizeof wanted, by_key);
+    return found == NULL ? NULL : found->client;
+}
+
+static int remember(struct recovery *r, uint64_t key, struct client *c)
+{
+    if (r->session_count == r->session_capacity) {
+        size_t capacity = r->session_capacity == 0 ? 1024 : 2 * r->session_capacity;
+        struct by_key *bigger = memory_resize(r->sessions, capacity * sizeof *bigger);
+        if (bigger == NULL)
+            return -ENOMEM;
+        r->sessions = bigger;
+        r->session_capacity = capacity;
+    }
+    r->sessions[r->session_count++] = (struct by_key){ key, c };
+    return 0;
+}
+
+static bool fail(struct recovery *r, int error)
+{
+    if (r->error == 0)
+        r->error = error;
+    return false;
+}
+
+static bool remove_key(struct recovery *r, struct bytes key)
+{
+    return record_remove(&r->removals, key) == 0 || fail(r, -ENOMEM);
+}
+
+/* -------------------------------------------------------------------------------- Sessions ---- */
+
+static int restore_will(struct client *c, const struct stored_session *s, int64_t clock_ns)
+{
+    bool no_memory;
+    if (s->will.data == NULL)
+        return 0;
+    struct message *message = stored_message_read(s->will, clock_ns, &no_memory);
+    if (message == NULL)
+        return no_memory ? -ENOMEM : -EBADMSG;
+    message->origin = c->handle;
+    int result = client_set_will(c, message, s->will_delay_s, s->will_lifetime_ns);
+    if (result != 0)
+        message_unref(message);
+    return result;
+}
+
+/* A Session that was connected when the broker ended has lost its connection now; another one when
+ * it was written down. */
+static void restore_timers(struct recovery *r, struct client *c, const struct stored_session *s)
+{
+    struct worker *w = c->worker;
+    int64_t since_ns = s->is_connected ? r->now_ns : s->since_ns - r->clock_ns;
+    if (c->will != NULL)
+        timers_set(w->timers, &c->will->delay_timer,
+                   since_ns + (int64_t)c->will->delay_s * SECOND_NS);
+    if (s->expiry_s != UINT32_MAX)
+        timers_set(w->timers, &c->expiry->timer, since_ns + (int64_t)s->expiry_s * SECOND_NS);
+}
+
+static int restore_session(struct recovery *r, uint64_t key, const struct stored_session *s)
+{
+    struct server *server = r->server;
+    struct store_queue queue = store_queue(r->store, key);
+    struct worker *w = server->workers[r->next_worker++ % server->worker_count];
+    struct directory_entry *claim = directory_claim(server->directory, s->client_id, w->index);
+    struct client *c = NULL;
+    if (claim != NULL && claim->client == NULL && claim->worker == w->index)
+        c = client_create(w, claim);
+    if (c == NULL) {
+        bool is_twice = claim != NULL && claim->client != NULL;
+        if (claim != NULL)
+            directory_release(server->directory, claim);
+        return is_twice ? -EBADMSG : -ENOMEM;
+    }
+    /* One that was to end with its connection has ended: at once, when the worker runs. */
+    int result = client_set_expiry(c, s->expiry_s == 0 ? 1 : s->expiry_s);
+    if (result == 0)
+        result = client_set_username(c, s->username);
+    if (result == 0)
+        result = restore_will(c, s, r->clock_ns);
+    if (result == 0)
+        result = client_restore_durable(c, key, queue.last + 1);
+    if (result == 0)
+        result = remember(r, key, c);
+    if (result != 0)
+        return result;
+    if (queue.count > 0)
+        session_restore_queue(c->session, queue.first, queue.count);
+    restore_timers(r, c, s);
+    return 0;
+}
+
+static bool on_session(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    struct durable_key k;
+    struct stored_session s;
+    if (!durable_key_read(key, &k) || !stored_session_read(value, &s))
+        return fail(r, -EBADMSG);
+    if (k.session > r->key_max)
+        r->key_max = k.session;
+    int result = restore_session(r, k.session, &s);
+    return result == 0 || fail(r, result);
+}
+
+/* --------------------------------------------------------------------- what Sessions have ----- */
+
+static bool is_filter(struct bytes whole)
+{
+    struct bytes name, filter = whole;
+    return topic_filter_split_share(whole, &name, &filter) != SHARE_INVALID &&
+           topic_filter_is_valid(filter, NULL);
+}
+
+static bool on_subscription(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    struct durable_key k;
+    struct stored_subscription s;
+    bool is_new;
+    if (!durable_key_read(key, &k) || !stored_subscription_read(value, &s) || !is_filter(k.filter))
+        return fail(r, -EBADMSG);
+    struct client *c = find(r, k.session);
+    if (c == NULL)
+        return remove_key(r, key);
+    r->subscriptions++;
+    return client_subscribe(c, k.filter, s.options, s.id, &is_new) == 0 || fail(r, -ENOMEM);
+}
+
+static bool on_received(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    struct durable_key k;
+    if (!durable_key_read(key, &k) || value.size != 0 || k.number == 0)
+        return fail(r, -EBADMSG);
+    struct client *c = find(r, k.session);
+    if (c == NULL)
+        return remove_key(r, key);
+    return session_restore_received(c->session, (uint16_t)k.number) == 0 || fail(r, -ENOMEM);
+}
+
+static bool on_released(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    struct durable_key k;
+    if (!durable_key_read(key, &k) || value.size != 0)
+        return fail(r, -EBADMSG);
+    struct client *c = find(r, k.session);
+    if (c == NULL)
+        return remove_key(r, key);
+    uint64_t next = atomic_load(&c->durable->next_seq);
+    if (k.number >= next)
+        atomic_store(&c->durable->next_seq, k.number + 1);
+    return session_restore_released(c->session, k.number) == 0 || fail(r, -ENOMEM);
+}
+
+static bool on_retained(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    bool no_memory;
+    struct message *m = stored_message_read(value, r->clock_ns, &no_memory);
+    if (m == NULL)
+        return fail(r, no_memory ? -ENOMEM : -EBADMSG);
+    if (message_is_expired(m, r->now_ns)) {
+        message_unref(m);
+        r->expired++;
+        return remove_key(r, key);
+    }
+    int result = retained_set(r->server->retained, m);
+    message_unref(m);
+    r->retained += result == 0;
+    if (result == -ENOSPC) { /* a limit was lowered: it stays on the disk for a better day */
+        log_line(r->server->log, LOG_TYPE_WARNING,
+                 "Warning: max_retained_messages or max_retained_bytes is too low for what is "
+                 "stored.");
+        return true;
+    }
+    return result == 0 || fail(r, result);
+}
+
+/* Queues of Sessions that are not there. */
+static void drop_strays(struct recovery *r)
+{
+    uint64_t cursor = 0, queue;
+    while (store_next_queue(r->store, &cursor, &queue)) {
+        if (queue > r->key_max)
+            r->key_max = queue;
+        if (find(r, queue) == NULL && record_drop(&r->removals, queue) != 0)
+            (void)fail(r, -ENOMEM);
+    }
+}
+
+/* ------------------------------------------------------------------------------ the whole way --
+ */
+
+static int walk(struct recovery *r, uint8_t kind,
+                bool (*on_key)(struct store_sink *, struct bytes, struct bytes))
+{
+    struct store_fault fault = { 0 };
+    if (r->error != 0)
+        return r->error;
+    r->sink.on_key = on_key;
+    int result = store_walk(r->store, kind, &r->sink, &fault);
+    if (result != 0 && r->error == 0) {
+        r->error = result;
+        log_line(r->server->log, LOG_TYPE_ERROR,
+                 "Error: The store cannot be read: %s (%s, byte %" PRIu64 ").", fault.text,
+                 fault.path, fault.offset);
+    }
+    return r->error;
+}
+
+static int remove_strays(struct recovery *r)
+{
+    if (r->error == 0 && r->removals.size > 0)
+        r->error = store_add(r->store, r->removals.data, r->removals.size);
+    if (r->error == 0)
+        r->error = store_commit(r->store);
+    return r->error;
+}
+
+static void log_outcome(const struct recovery *r, int64_t began_ns)
+{
+    struct store_stats stats = store_stats(r->store);
+    int64_t took_ms = (env_monotonic_ns(r->server->env) - began_ns) / 1000000;
+    log_line(r->server->log, LOG_TYPE_INFORMATION,
+             "Store %s: %zu sessions, %zu subscriptions, %zu retained messages, %" PRIu64
+             " queued messages, %" PRIu64 " MB; restored in %lld ms.",
+             r->server->store_folder, r->session_count, r->subscriptions, r->retained,
+             stats.entries, stats.bytes >> 20, (long long)took_ms);
+}
+
+int recover(struct server *s, struct store *store)
+{
+    int64_t began_ns = env_monotonic_ns(s->env);
+    struct recovery r = { .server = s, .store = store, .now_ns = began_ns };
+    r.clock_ns = env_wall_ns(s->env) - began_ns;
+    if (walk(&r, KEY_SESSION, on_session) == 0 && r.session_count > 0)
+        qsort(r.sessions, r.session_count, sizeof *r.sessions, by_key);
+    (void)walk(&r, KEY_SUBSCRIPTION, on_subscription);
+    (void)walk(&r, KEY_RECEIVED, on_received);
+    (void)walk(&r, KEY_RELEASED, on_released);
+    (void)walk(&r, KEY_RETAINED, on_retained);
+    drop_strays(&r);
+    if (remove_strays(&r) == 0) {
+        atomic_store(&s->next_key, r.key_max + 1);
+        retained_note_updates(s->retained);
+        log_outcome(&r, began_ns);
+    } else {
+        log_line(s->log, LOG_TYPE_ERROR, "Error: The store in %s could not be restored: %s.",
+                 s->store_folder,
+                 r.error == -EBADMSG ? "what is in it makes no sense" : strerror(-r.error));
+    }
+    memory_free(r.sessions);
+    buffer_fini(&r.removals);
+    return r.error;
+}
