@@ -14,6 +14,7 @@
 #include "broker/full_sessions.h"
 #include "broker/replay.h"
 #include "broker/server.h"
+#include "broker/share_store.h"
 #include "broker/shares.h"
 #include <errno.h>
 
@@ -79,6 +80,16 @@ static void forget_durable(struct client *c)
         (void)staging_remove(w, &(struct durable_key){ .kind = KEY_SUBSCRIPTION,
                                                        .session = key,
                                                        .filter = client_subscription_filter(s) });
+    uint32_t at = 0;
+    uint16_t packet_id;
+    while (session_next_received(c->session, &at, &packet_id))
+        (void)staging_remove(
+            w, &(struct durable_key){ .kind = KEY_RECEIVED, .session = key, .number = packet_id });
+    at = 0;
+    uint64_t seq;
+    while (session_next_released(c->session, &at, &seq))
+        (void)staging_remove(
+            w, &(struct durable_key){ .kind = KEY_RELEASED, .session = key, .number = seq });
     (void)staging_remove(w, &(struct durable_key){ .kind = KEY_SESSION, .session = key });
     staging_drop_queue(w, key);
     durable_remove(w->server->durables, c->handle);
@@ -155,16 +166,19 @@ int client_set_expiry(struct client *c, uint32_t expiry_s)
 /* -------------------------------------------------------------------------------- durable ----- */
 
 /* Publishers look at the options of a subscription to know what has to be stored. */
-static void mark_subscriptions(struct client *c)
+static int mark_subscriptions(struct client *c)
 {
     struct router *router = c->worker->server->router;
     size_t cursor = 0;
     for (struct client_subscription *s; (s = few_next(&c->subscriptions, &cursor)) != NULL;) {
+        if (s->is_shared && share_store_join(c, s->share) != 0)
+            return -ENOMEM;
         if (s->is_shared)
             continue;
         struct subscriber who = router_subscription_subscriber(router, &s->route);
         router_subscription_update(router, &s->route, who.options | SUBSCRIBER_DURABLE, who.id);
     }
+    return 0;
 }
 
 int client_restore_durable(struct client *c, uint64_t key, uint64_t next_seq)
@@ -174,8 +188,7 @@ int client_restore_durable(struct client *c, uint64_t key, uint64_t next_seq)
     c->durable = durable_add(c->worker->server->durables, c->handle, key, next_seq);
     if (c->durable == NULL)
         return -ENOMEM;
-    mark_subscriptions(c);
-    return 0;
+    return mark_subscriptions(c);
 }
 
 /* 0 or -ENOMEM. */
@@ -431,6 +444,8 @@ int client_subscribe(struct client *c, struct bytes filter, uint32_t options, ui
     if (s->is_shared) { /* [MQTT-3.8.4-3] */
         s->share_options = (uint16_t)who.options;
         s->share_id = id;
+        if (c->durable != NULL && share_store_join(c, s->share) != 0)
+            return -ENOMEM;
         shares_set_member(c, router_share_handle(s->share), who.options, id);
     } else if (existed) {
         router_subscription_update(c->worker->server->router, &s->route, who.options, id);

@@ -25,6 +25,7 @@ struct deposit *deposit_create(unsigned owner, struct message *message, uint32_t
     d->message = message_ref(message);
     d->owner = owner;
     d->is_settled = d->is_under_way = d->until_sent = d->upgrades = false;
+    d->publisher_hash = 0;
     d->answer = NULL;
     d->count = 0;
     atomic_init(&d->open, 0);

@@ -39,13 +39,14 @@ struct deposit {
     struct block block;
     struct list link; /* in the staging's deposits, then in a request's */
     struct message *message;
-    unsigned owner;        /* the publisher's worker, by index */
-    bool is_settled;       /* its publisher may be told; owner only */
-    bool is_under_way;     /* in a request that the storage thread has; owner only */
-    bool until_sent;       /* persistence mode queued */
-    bool upgrades;         /* upgrade_outgoing_qos: the granted QoS counts alone */
-    struct answer *answer; /* waits for it; NULL: nobody does; owner only */
-    _Atomic uint32_t open; /* entries that are not DONE */
+    unsigned owner;          /* the publisher's worker, by index */
+    bool is_settled;         /* its publisher may be told; owner only */
+    bool is_under_way;       /* in a request that the storage thread has; owner only */
+    uint64_t publisher_hash; /* for groups */
+    bool until_sent;         /* persistence mode queued */
+    bool upgrades;           /* upgrade_outgoing_qos: the granted QoS counts alone */
+    struct answer *answer;   /* waits for it; NULL: nobody does; owner only */
+    _Atomic uint32_t open;   /* entries that are not DONE */
     uint32_t count;
     struct deposit_entry entries[];
 };

@@ -106,6 +106,7 @@ bool durable_key_read(struct bytes bytes, struct durable_key *out)
         return false;
     switch (out->kind) {
     case KEY_SESSION:
+    case KEY_GROUP:
         return bytes.size == 0;
     case KEY_SUBSCRIPTION:
     case KEY_RETAINED:

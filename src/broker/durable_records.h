@@ -13,6 +13,7 @@ enum {
     KEY_SUBSCRIPTION = 'f',
     KEY_RETAINED = 'r',
     KEY_RECEIVED = 'q', /* QoS 2 from the Client: PUBREC sent, PUBREL awaited */
+    KEY_GROUP = 'g',    /* of a Shared Subscription; its queue has the same number */
     KEY_RELEASED = 'p', /* QoS 2 to the Client: PUBREC has come, PUBCOMP awaited */
 };
 
@@ -20,7 +21,7 @@ enum {
 
 struct durable_key { /* one of them, taken apart */
     uint8_t kind;
-    uint64_t session;
+    uint64_t session;    /* or group */
     uint64_t number;     /* KEY_RECEIVED: Packet Identifier; KEY_RELEASED: seq */
     struct bytes filter; /* KEY_SUBSCRIPTION; KEY_RETAINED: the topic */
 };

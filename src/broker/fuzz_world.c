@@ -5,6 +5,7 @@
 #include "broker/fuzz_world.h"
 #include "base/memory.h"
 #include "broker/server.h"
+#include "broker/storage.h"
 #include "broker/worker.h"
 #include <assert.h>
 #include <errno.h>
@@ -18,9 +19,11 @@ enum {
     STEPS_MAX = 300,  /* of time; a longer way ends with a leap */
 };
 
-#define MILLISECOND_NS INT64_C(1000000)
-#define START_NS       (INT64_C(1000000) * MILLISECOND_NS)
-#define START_WALL_NS  (INT64_C(1700000000000) * MILLISECOND_NS)
+#define MILLISECOND_NS     INT64_C(1000000)
+#define STORE_SEGMENT_SIZE (64 * 1024)
+
+#define START_NS      (INT64_C(1000000) * MILLISECOND_NS)
+#define START_WALL_NS (INT64_C(1700000000000) * MILLISECOND_NS)
 
 struct fuzz_stream {
     struct stream stream;
@@ -422,6 +425,7 @@ struct fuzz_world *fuzz_world_create_large(uint64_t seed, struct fuzz_room room)
                      network_listen, send_many },
         .log = { LOG_TYPE_ALL, drop_line },
         .now_ns = START_NS,
+        .storage_due_ns = INT64_MAX,
         .random_state = seed,
         .links = calloc(room.links, sizeof *w->links),
         .link_count = room.links,
@@ -455,13 +459,21 @@ void fuzz_world_configure(struct fuzz_world *w, const char *text)
         server_set_config(w->server, *config);
 }
 
+void fuzz_world_use_files(struct fuzz_world *w, const struct files *files)
+{
+    w->env.files = files;
+}
+
 int fuzz_world_start(struct fuzz_world *w, unsigned workers)
 {
     assert(w->config_count > 0);
     w->server = server_create(&w->env, w->configs[w->config_count - 1], &w->log, workers);
     if (w->server == NULL)
         return -ENOMEM;
-    int result = server_listen(w->server);
+    w->server->store_segment_size = STORE_SEGMENT_SIZE;
+    int result = server_open_store(w->server);
+    if (result == 0)
+        result = server_listen(w->server);
     if (result == 0)
         return 0;
     server_destroy(w->server);
@@ -480,7 +492,34 @@ void fuzz_world_turn(struct fuzz_world *w, unsigned worker)
 static bool is_at_rest(const struct fuzz_world *w, unsigned index)
 {
     const struct worker *worker = w->server->workers[index];
-    return worker->phase == WORKER_STOPPED || (worker_is_idle(worker) && !is_ready(worker->poller));
+    return worker->phase == WORKER_STOPPED ||
+           (worker_is_idle(worker) && !is_ready(worker->poller) &&
+            staging_due_ns(worker) > worker->now_ns);
+}
+
+static bool turn_storage(struct fuzz_world *w)
+{
+    struct storage *st = w->server->storage;
+    if (st == NULL)
+        return false;
+    bool had_work = storage_turn(st);
+    int64_t wait_ns = storage_wait_ns(st);
+    w->storage_due_ns = wait_ns == INT64_MAX ? INT64_MAX : w->now_ns + wait_ns;
+    return had_work;
+}
+
+void fuzz_world_turn_storage(struct fuzz_world *w)
+{
+    (void)turn_storage(w);
+}
+
+/* Only if its thread would wake up: another turn could bring to the disk what waits for nobody. */
+static bool storage_is_wanted(const struct fuzz_world *w)
+{
+    bool wanted = w->now_ns >= w->storage_due_ns;
+    for (unsigned i = 0; i < w->server->worker_count; i++)
+        wanted = wanted || w->server->workers[i]->staging.under_way != NULL;
+    return wanted && !w->holds_storage;
 }
 
 /* How many had something to do. */
@@ -493,6 +532,8 @@ static unsigned turn_busy(struct fuzz_world *w)
             count++;
         }
     }
+    if (storage_is_wanted(w))
+        count += turn_storage(w);
     return count;
 }
 
@@ -523,6 +564,8 @@ void fuzz_world_check(const struct fuzz_world *w)
 static int64_t wait_of_all(const struct fuzz_world *w)
 {
     int64_t least = INT64_MAX;
+    if (w->storage_due_ns != INT64_MAX && !w->holds_storage)
+        least = w->storage_due_ns - w->now_ns;
     for (unsigned i = 0; i < w->server->worker_count; i++) {
         const struct worker *worker = w->server->workers[i];
         int64_t wait = worker->phase == WORKER_STOPPED ? INT64_MAX : worker_wait_ns(worker);
@@ -555,8 +598,10 @@ void fuzz_world_stop(struct fuzz_world *w)
         w->now_ns += (steps < 10 ? 5 : 100) * MILLISECOND_NS;
         fuzz_world_settle(w);
     }
+    storage_stop(w->server->storage);
     server_destroy(w->server);
     w->server = NULL;
+    w->storage_due_ns = INT64_MAX;
 }
 
 void fuzz_world_destroy(struct fuzz_world *w)

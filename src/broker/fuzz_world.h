@@ -3,11 +3,11 @@
  *     client  -- link_write -->  [ up   ] -- recv -->  server
  *             <-- link_read  --  [ down ] <-- send --
  *
- * The clock moves when it is told to, chance follows a seed, there are no files, and links carry
- * bytes without delay.  The world itself allocates nothing through base/memory.h but what the real
- * doors allocate there (pollers and streams): so a failure sweep meets exactly what can fail.
- * Mistakes of the server (a leaked stream, a worker that never comes to rest, a broken invariant)
- * are asserted.  One thread. */
+ * The clock moves when it is told to, chance follows a seed, there are no files unless somebody
+ * brings a disk, and links carry bytes without delay.  The world itself allocates nothing through
+ * base/memory.h but what the real doors allocate there (pollers and streams): so a failure sweep
+ * meets exactly what can fail. Mistakes of the server (a leaked stream, a worker that never comes
+ * to rest, a broken invariant) are asserted.  One thread. */
 #pragma once
 
 #include "base/env.h"
@@ -65,6 +65,9 @@ struct fuzz_world {
     uint64_t moved_bytes;                /* through all streams */
     uint64_t door_calls;                 /* of the network: what costs a system call elsewhere */
 
+    int64_t storage_due_ns; /* when the storage thread has to turn though nobody asks */
+    bool holds_storage;     /* it does not turn by itself: a slow disk */
+
     struct config *configs[FUZZ_CONFIGS_MAX]; /* until the end: workers may still look at them */
     unsigned config_count;
     struct server *server;
@@ -77,10 +80,16 @@ struct fuzz_world *fuzz_world_create_large(uint64_t seed, struct fuzz_room room)
  * and have one listener.  Switches memory_fail_at off. */
 void fuzz_world_configure(struct fuzz_world *w, const char *text);
 
-/* A server with so many workers, listening: worker N at listener N.  0 or -ENOMEM. */
+/* With `persistence true` in the configuration, before it starts: where the store is.  The disk
+ * outlives the world, and another world may go on with it. */
+void fuzz_world_use_files(struct fuzz_world *w, const struct files *files);
+
+/* A server with so many workers, its store opened, listening: worker N at listener N.  0 or a
+ * negative errno. */
 int fuzz_world_start(struct fuzz_world *w, unsigned workers);
 
 void fuzz_world_turn(struct fuzz_world *w, unsigned worker); /* one turn */
+void fuzz_world_turn_storage(struct fuzz_world *w);          /* likewise; nothing without a store */
 void fuzz_world_run(struct fuzz_world *w);         /* turns of whoever has something left to do */
 void fuzz_world_settle(struct fuzz_world *w);      /* a turn of each, then run, then check */
 void fuzz_world_check(const struct fuzz_world *w); /* walks all invariants */
@@ -88,7 +97,7 @@ void fuzz_world_check(const struct fuzz_world *w); /* walks all invariants */
 /* Time goes by, in steps of the server's own deadlines. */
 void fuzz_world_pass(struct fuzz_world *w, int64_t ns);
 
-/* Stops the server gracefully and destroys it. */
+/* Stops the server gracefully and destroys it.  (For a crash, let the disk have it first.) */
 void fuzz_world_stop(struct fuzz_world *w);
 void fuzz_world_destroy(struct fuzz_world *w); /* the server is stopped, or was never started */
 

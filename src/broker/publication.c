@@ -179,7 +179,9 @@ static struct deposit *make_deposit(struct route *r)
         r->is_short_of_memory = true;
     for (size_t i = 0; i < r->stored_count; i++) {
         struct stored_target *t = &r->stored[i];
-        struct durable *durable = durable_find(w->server->durables, t->who.handle);
+        bool is_group = (t->who.options & SUBSCRIBER_GROUP) != 0;
+        struct durable *durable =
+            durable_find(is_group ? w->server->durable_groups : w->server->durables, t->who.handle);
         if (d == NULL) {
             memory_free(t->many_ids);
         } else if (durable == NULL) {
@@ -223,6 +225,7 @@ static void deliver_stored(struct route *r)
     if (d == NULL)
         return;
     d->until_sent = r->mode == PERSISTENCE_QUEUED;
+    d->publisher_hash = r->publication->publisher_hash;
     d->upgrades = w->config->upgrade_outgoing_qos;
     atomic_store(&d->open, d->count);
     if (d->count == 0) {
@@ -232,9 +235,7 @@ static void deliver_stored(struct route *r)
     r->publication->deposit = deposit_ref(d);
     staging_deposit(w, d, r->publication->message->qos == 2);
     post_deposit(r, d);
-    for (uint32_t i = 0; i < d->count; i++)
-        if (handle_worker(d->entries[i].handle) == w->index)
-            client_deliver_stored(w, d, i);
+    worker_deliver_stored(w, d);
 }
 
 /* ----------------------------------------------------------------- one copy per session ------- */

@@ -4,6 +4,7 @@
  *     f  subscriptions  -> router, groups
  *     q  p              -> Packet Identifiers of QoS 2, both ways
  *     r                 -> Retained Messages
+ *     g                 -> groups, with what waits for them
  *     queues            -> counts only
  *
  * What belongs to a Session that is not there is removed. */
@@ -14,6 +15,7 @@
 #include "broker/durable.h"
 #include "broker/durable_records.h"
 #include "broker/server.h"
+#include "broker/shares.h"
 #include "broker/storage.h"
 #include "broker/worker.h"
 #include <errno.h>
@@ -237,14 +239,111 @@ static bool on_retained(struct store_sink *sink, struct bytes key, struct bytes 
     return result == 0 || fail(r, result);
 }
 
-/* Queues of Sessions that are not there. */
+/* ---------------------------------------------------------------------------------- groups ---- */
+
+static bool on_group(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    struct recovery *r = container_of(sink, struct recovery, sink);
+    struct durable_key k;
+    if (!durable_key_read(key, &k) || value.size > UINT16_MAX || !is_filter(value))
+        return fail(r, -EBADMSG);
+    if (k.session > r->key_max)
+        r->key_max = k.session;
+    struct known_group *g = memory_alloc(sizeof *g + value.size);
+    if (g == NULL)
+        return fail(r, -ENOMEM);
+    struct store_queue queue = store_queue(r->store, k.session);
+    *g = (struct known_group){ .next = r->server->known_groups,
+                               .key = k.session,
+                               .next_seq = queue.last + 1,
+                               .size = (uint16_t)value.size };
+    memcpy(g->name, value.data, value.size);
+    r->server->known_groups = g;
+    return true;
+}
+
+struct group_reader {
+    struct store_reader reader;
+    struct recovery *recovery;
+    const struct known_group *group;
+};
+
+static bool on_group_message(struct store_reader *reader, uint64_t seq, struct bytes data,
+                             struct bytes body)
+{
+    struct group_reader *g = container_of(reader, struct group_reader, reader);
+    struct recovery *r = g->recovery;
+    bool no_memory;
+    struct message *m = stored_message_read(body, r->clock_ns, &no_memory);
+    if (m == NULL)
+        return fail(r, no_memory ? -ENOMEM : -EBADMSG);
+    struct worker *home = r->server->workers[handle_worker(g->group->handle)];
+    int result = shares_restore(home, g->group->handle, m, g->group->key, seq);
+    message_unref(m);
+    return result == 0 || fail(r, result);
+}
+
+static void on_damaged_message(struct store_reader *reader, uint64_t seq,
+                               const struct store_fault *fault)
+{
+    struct group_reader *g = container_of(reader, struct group_reader, reader);
+    log_line(g->recovery->server->log, LOG_TYPE_ERROR,
+             "Error: A message of a shared subscription is damaged and cannot be delivered: %s "
+             "(%s, byte %" PRIu64 ").",
+             fault->text, fault->path, fault->offset);
+    if (record_finish(&g->recovery->removals, g->group->key, seq) != 0)
+        (void)fail(g->recovery, -ENOMEM);
+}
+
+/* What waits for groups is in memory again, at their homes.  A group without a durable member has
+ * ended. */
+static void restore_groups(struct recovery *r)
+{
+    for (struct known_group *g = r->server->known_groups, *next; g != NULL; g = next) {
+        struct group_reader reader = { { on_group_message, on_damaged_message }, r, g };
+        next = g->next;
+        if (r->error == 0 && g->handle != 0) {
+            int result = store_read_queue(r->store, g->key, 0, &reader.reader);
+            if (result != 0)
+                (void)fail(r, result);
+        } else if (r->error == 0) {
+            struct buffer key = { 0 };
+            struct durable_key k = { .kind = KEY_GROUP, .session = g->key };
+            if (durable_key_write(&key, &k) != 0)
+                (void)fail(r, -ENOMEM);
+            else if (remove_key(r, buffer_bytes(&key)) && record_drop(&r->removals, g->key) != 0)
+                (void)fail(r, -ENOMEM);
+            buffer_fini(&key);
+        }
+    }
+}
+
+static bool is_of_group(const struct recovery *r, uint64_t queue)
+{
+    const struct known_group *g = r->server->known_groups;
+    while (g != NULL && (g->key != queue || g->handle == 0))
+        g = g->next;
+    return g != NULL;
+}
+
+static void forget_groups(struct server *s)
+{
+    for (struct known_group *g = s->known_groups, *next; g != NULL; g = next) {
+        next = g->next;
+        memory_free(g);
+    }
+    s->known_groups = NULL;
+}
+
+/* Queues of Sessions and groups that are not there. */
 static void drop_strays(struct recovery *r)
 {
     uint64_t cursor = 0, queue;
     while (store_next_queue(r->store, &cursor, &queue)) {
         if (queue > r->key_max)
             r->key_max = queue;
-        if (find(r, queue) == NULL && record_drop(&r->removals, queue) != 0)
+        if (find(r, queue) == NULL && !is_of_group(r, queue) &&
+            record_drop(&r->removals, queue) != 0)
             (void)fail(r, -ENOMEM);
     }
 }
@@ -289,18 +388,20 @@ static void log_outcome(const struct recovery *r, int64_t began_ns)
              stats.entries, stats.bytes >> 20, (long long)took_ms);
 }
 
-int recover(struct server *s, struct store *store)
+int recover(struct server *s, struct store *store, int64_t began_ns)
 {
-    int64_t began_ns = env_monotonic_ns(s->env);
-    struct recovery r = { .server = s, .store = store, .now_ns = began_ns };
-    r.clock_ns = env_wall_ns(s->env) - began_ns;
+    struct recovery r = { .server = s, .store = store, .now_ns = env_monotonic_ns(s->env) };
+    r.clock_ns = env_wall_ns(s->env) - r.now_ns;
     if (walk(&r, KEY_SESSION, on_session) == 0 && r.session_count > 0)
         qsort(r.sessions, r.session_count, sizeof *r.sessions, by_key);
+    (void)walk(&r, KEY_GROUP, on_group);
     (void)walk(&r, KEY_SUBSCRIPTION, on_subscription);
     (void)walk(&r, KEY_RECEIVED, on_received);
     (void)walk(&r, KEY_RELEASED, on_released);
     (void)walk(&r, KEY_RETAINED, on_retained);
+    restore_groups(&r);
     drop_strays(&r);
+    forget_groups(s);
     if (remove_strays(&r) == 0) {
         atomic_store(&s->next_key, r.key_max + 1);
         retained_note_updates(s->retained);

@@ -4,8 +4,10 @@
  * come; so the time it takes grows with what is live, and memory with the number of Sessions. */
 #pragma once
 
+#include <stdint.h>
+
 struct server;
 struct store;
 
-/* 0, or a negative errno; the log says why. */
-int recover(struct server *s, struct store *store);
+/* began_ns: when opening began, for the log.  0, or a negative errno; the log says why. */
+int recover(struct server *s, struct store *store, int64_t began_ns);

@@ -23,6 +23,7 @@ struct server *server_create(const struct env *env, const struct config *config,
     if (s == NULL)
         return NULL;
     s->env = env;
+    pthread_mutex_init(&s->groups_lock, NULL);
     atomic_init(&s->config, config);
     s->log = log;
     s->started_ns = env_monotonic_ns(env);
@@ -59,6 +60,8 @@ void server_destroy(struct server *s)
         worker_destroy(s->workers[i]);
     memory_free(s->workers);
     durable_table_destroy(s->durables);
+    durable_table_destroy(s->durable_groups);
+    pthread_mutex_destroy(&s->groups_lock);
     memory_free(s->store_folder);
     full_sessions_destroy(s->full);
     directory_destroy(s->directory);
@@ -75,13 +78,15 @@ int server_open_store(struct server *s)
     if (!config->persistence)
         return 0;
     s->durables = durable_table_create(s->worker_count);
-    if (s->durables == NULL)
+    s->durable_groups = durable_table_create(s->worker_count);
+    if (s->durables == NULL || s->durable_groups == NULL)
         return -ENOMEM;
     struct storage *st;
+    int64_t began_ns = env_monotonic_ns(s->env);
     int result = storage_open(s, &st);
     if (result != 0)
         return result;
-    result = recover(s, storage_store(st));
+    result = recover(s, storage_store(st), began_ns);
     if (result == 0)
         s->storage = st; /* from here on changes are stored */
     else
@@ -203,6 +208,14 @@ void server_stop(struct server *s)
     if (atomic_exchange(&s->is_stopping, true))
         atomic_store(&s->must_stop_now, true);
     wake_all(s);
+}
+
+struct known_group *server_known_group(struct server *s, struct bytes name)
+{
+    struct known_group *g = s->known_groups;
+    while (g != NULL && !bytes_equal(bytes_of(g->name, g->size), name))
+        g = g->next;
+    return g;
 }
 
 void server_fail(struct server *s)

@@ -49,7 +49,10 @@ struct server {
     int64_t started_ns;
     struct storage *storage;        /* NULL: nothing is stored */
     struct durable_table *durables; /* likewise */
-    _Atomic uint64_t next_key;      /* for the next durable Session */
+    struct durable_table *durable_groups;
+    pthread_mutex_t groups_lock;      /* for adding one */
+    struct known_group *known_groups; /* while the store is read back; then NULL */
+    _Atomic uint64_t next_key;        /* for the next durable Session */
     char *store_folder;
     uint64_t store_segment_size; /* 0: the usual one; set before server_open_store */
     atomic_bool has_failed;      /* the store: the broker ends */
@@ -69,6 +72,16 @@ struct server {
 struct server *server_create(const struct env *env, const struct config *config, struct log *log,
                              unsigned workers);
 void server_destroy(struct server *s); /* NULL is fine; the workers must not run */
+
+/* A group that the store knows, while its members come back. */
+struct known_group {
+    struct known_group *next;
+    uint64_t key, next_seq;
+    uint64_t handle; /* 0: no durable member so far */
+    uint16_t size;
+    uint8_t name[];
+};
+struct known_group *server_known_group(struct server *s, struct bytes name); /* NULL: none */
 
 /* With persistence true: opens the store, and brings everything in it back.  After server_create,
  * before anything else.  0, or a negative errno; the log says why. */

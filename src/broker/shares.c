@@ -12,9 +12,12 @@
 #include "base/memory.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
 #include "broker/full_sessions.h"
 #include "broker/server.h"
+#include "broker/share_store.h"
 #include "broker/worker.h"
+#include <errno.h>
 
 struct share_home {
     uint64_t handle; /* the key of worker->groups */
@@ -192,16 +195,10 @@ static bool pass_on(struct worker *w, const struct share_home *h, struct publica
     return true;
 }
 
-static void push(struct worker *w, struct share_home *h, struct publication *p)
+static void push_claimed(struct worker *w, struct share_home *h, struct message *m,
+                         uint64_t publisher_hash, struct block *claim)
 {
-    if (pass_on(w, h, p))
-        return;
-    struct message *kept = publication_keep(p);
-    if (kept == NULL) {
-        drop_in_group(w, DROP_NO_MEMORY, 1);
-        return;
-    }
-    switch (share_group_push(h->group, kept, p->publisher_hash)) {
+    switch (share_group_push_claimed(h->group, m, publisher_hash, claim)) {
     case SHARE_PUSHED:
         break;
     case SHARE_DROPPED_QUEUE_FULL:
@@ -216,6 +213,18 @@ static void push(struct worker *w, struct share_home *h, struct publication *p)
         break;
     }
     pump(w, h);
+}
+
+static void push(struct worker *w, struct share_home *h, struct publication *p)
+{
+    if (pass_on(w, h, p))
+        return;
+    struct message *kept = publication_keep(p);
+    if (kept == NULL) {
+        drop_in_group(w, DROP_NO_MEMORY, 1);
+        return;
+    }
+    push_claimed(w, h, kept, p->publisher_hash, NULL);
 }
 
 static void set_member_at_home(struct worker *w, uint64_t group,
@@ -251,6 +260,33 @@ void shares_on_deliver(struct worker *w, uint64_t group, struct publication *p)
         push(w, h, p);
 }
 
+void shares_push_stored(struct worker *w, struct deposit *d, uint32_t index)
+{
+    uint64_t group = d->entries[index].handle;
+    struct share_home *h = d->owner == w->index ? need_home(w, group) : find_home(w, group);
+    struct block *claim = h == NULL ? NULL : share_claim_create(w, d, index, 0, 0);
+    if (claim == NULL) {
+        drop_in_group(w, h == NULL ? DROP_SESSION_ENDED : DROP_NO_MEMORY, 1);
+        deposit_finish(w, d, index);
+        return;
+    }
+    push_claimed(w, h, d->message, d->publisher_hash, claim);
+    block_unref(claim);
+    if (share_group_waiting_count(h->group) > 0)
+        staging_hurry(w);
+}
+
+int shares_restore(struct worker *w, uint64_t group, struct message *m, uint64_t key, uint64_t seq)
+{
+    struct share_home *h = need_home(w, group);
+    struct block *claim = h == NULL ? NULL : share_claim_create(w, NULL, 0, key, seq);
+    if (claim == NULL)
+        return -ENOMEM;
+    push_claimed(w, h, m, 0, claim);
+    block_unref(claim);
+    return 0;
+}
+
 /* The last one to leave, as the router saw it, knows how many there were; its note may come before
  * those of others. */
 static void leave_at_home(struct worker *w, const struct note *n)
@@ -266,6 +302,7 @@ static void leave_at_home(struct worker *w, const struct note *n)
         return;
     }
     drop_in_group(w, DROP_SESSION_ENDED, share_group_waiting_count(h->group));
+    share_store_end(w, h->handle);
     end_home(w, h);
 }
 

@@ -8,6 +8,7 @@
 #include "broker/post.h"
 
 struct client;
+struct deposit;
 struct publication;
 struct worker;
 
@@ -25,6 +26,10 @@ void shares_return(struct worker *w, uint64_t group, uint64_t member, uint64_t t
 /* At home. */
 void shares_push(struct worker *w, uint64_t group, struct publication *p); /* matched just now */
 void shares_on_deliver(struct worker *w, uint64_t group, struct publication *p); /* by note */
+/* One that is on its way to the disk, matched just now or a while ago. */
+void shares_push_stored(struct worker *w, struct deposit *d, uint32_t index);
+/* One that was read back from the disk, before there are members.  0 or -ENOMEM. */
+int shares_restore(struct worker *w, uint64_t group, struct message *m, uint64_t key, uint64_t seq);
 void shares_on_handover(struct worker *w, struct note *n); /* at the member's worker */
 void shares_on_note(struct worker *w, struct note *n);     /* NOTE_SHARE_*, but HANDOVER */
 void shares_take_config(struct worker *w); /* groups that exist get the new limits */

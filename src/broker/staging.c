@@ -364,6 +364,8 @@ void staging_close(struct worker *w)
 static void tell_stored(struct worker *w, const struct deposit_entry *e)
 {
     unsigned to = handle_worker(e->handle);
+    if ((e->options & SUBSCRIBER_GROUP) != 0) /* its claim will find out */
+        return;
     if (to == w->index) {
         client_on_stored(w, e->handle, e->key, e->seq);
         return;

@@ -135,6 +135,7 @@ void worker_end_sessions(struct worker *w)
     cursor = 0;
     for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
         client_destroy(c);
+    shares_destroy_all(w); /* lets go of deposits, perhaps by letter */
 }
 
 void worker_destroy(struct worker *w)
@@ -282,19 +283,25 @@ static void on_deliver(struct worker *w, struct note *n)
     publication_fini(&p);
 }
 
-static void on_deliver_stored(struct worker *w, struct deposit *d)
+void worker_deliver_stored(struct worker *w, struct deposit *d)
 {
-    for (uint32_t i = 0; i < d->count; i++)
-        if (handle_worker(d->entries[i].handle) == w->index)
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct deposit_entry *e = &d->entries[i];
+        if (handle_worker(e->handle) != w->index)
+            continue;
+        if ((e->options & SUBSCRIBER_GROUP) != 0)
+            shares_push_stored(w, d, i);
+        else
             client_deliver_stored(w, d, i);
-    deposit_unref(d);
+    }
 }
 
 static void on_note(struct worker *w, struct note *n)
 {
     switch (n->kind) {
     case NOTE_DELIVER_STORED:
-        on_deliver_stored(w, n->deposit);
+        worker_deliver_stored(w, n->deposit);
+        deposit_unref(n->deposit);
         break;
     case NOTE_STORED:
         client_on_stored(w, n->handle, n->stored.key, n->stored.seq);

@@ -27,6 +27,7 @@
 #include <stdatomic.h>
 
 struct client;
+struct deposit;
 struct handoff;
 struct server;
 
@@ -158,6 +159,9 @@ bool worker_is_short_of_memory(const struct worker *w); /* memory_limit is near 
 bool worker_is_out_of_memory(const struct worker *w);   /* it is all but reached */
 
 struct client *worker_find_client(const struct worker *w, uint64_t handle); /* NULL: gone */
+
+/* To all of a deposit's Sessions and groups that live here. */
+void worker_deliver_stored(struct worker *w, struct deposit *d);
 
 /* Walks the invariants of everything the worker owns; for tests and the simulator.  Asserts. */
 void worker_check(const struct worker *w);

@@ -268,6 +268,11 @@ int router_share_join(struct router *r, const struct share_options *o, struct sh
     return result;
 }
 
+void router_share_set_durable(struct router *r, struct share *s)
+{
+    router_subscription_update(r, &s->entry, SUBSCRIBER_GROUP | SUBSCRIBER_DURABLE | 2, 0);
+}
+
 size_t router_share_leave(struct router *r, struct share *s)
 {
     lock(r);

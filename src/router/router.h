@@ -103,6 +103,9 @@ struct share_options {
 int router_share_join(struct router *r, const struct share_options *o, struct share **out,
                       bool *is_new);
 
+/* SUBSCRIBER_DURABLE is among the options of its matches from now on. */
+void router_share_set_durable(struct router *r, struct share *s);
+
 /* Removes one member.  0: others are left.  Else it was the last one, the entry is gone and so is
  * s, and so many had joined in all: their home has to hear as many leave before it is all over. */
 size_t router_share_leave(struct router *r, struct share *s);

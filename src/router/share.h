@@ -95,6 +95,11 @@ struct share_handover {
     uint8_t qos;
 };
 
+/* The same; until the group lets go of the message, for whatever reason, it holds a reference to
+ * claim (it takes one of its own; NULL: none). */
+enum share_push share_group_push_claimed(struct share_group *g, struct message *m,
+                                         uint64_t publisher_hash, struct block *claim);
+
 /* The short way of a QoS 0 message for which nothing has to be kept: somebody is online, and
  * nothing waits that it must not overtake.  True and *out, as from share_group_next, but without a
  * reference: out->message is NULL.  False: push it. */

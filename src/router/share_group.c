@@ -45,6 +45,7 @@ struct item {               /* one message */
     struct list in_lane;    /* of its lane while it waits, of member->given after that */
     struct list in_waiting; /* of group->waiting while it waits */
     struct message *message;
+    struct block *claim; /* goes with the item; NULL: none */
     struct lane *lane;
     uint64_t arrival;
     uint64_t ticket; /* 0 while it waits */
@@ -157,6 +158,7 @@ struct share_group *share_group_create(const struct share_group_options *o)
 static void item_free(struct item *it)
 {
     message_unref(it->message);
+    block_unref(it->claim);
     memory_free(it);
 }
 
@@ -455,7 +457,7 @@ static void drop_oldest_for(struct share_group *g, const struct item *newest)
 }
 
 static struct item *item_add(struct share_group *g, struct message *message,
-                             uint64_t publisher_hash)
+                             uint64_t publisher_hash, struct block *claim)
 {
     struct item *it = memory_alloc(sizeof(*it));
     if (it == NULL)
@@ -466,6 +468,7 @@ static struct item *item_add(struct share_group *g, struct message *message,
         return NULL;
     }
     *it = (struct item){ .message = message_ref(message), .lane = lane, .arrival = ++g->arrivals };
+    it->claim = claim == NULL ? NULL : block_ref(claim);
     list_init(&it->in_lane);
     list_init(&it->in_waiting);
     if (list_is_empty(&lane->items))
@@ -479,13 +482,19 @@ static struct item *item_add(struct share_group *g, struct message *message,
 
 enum share_push share_group_push(struct share_group *g, struct message *m, uint64_t publisher_hash)
 {
+    return share_group_push_claimed(g, m, publisher_hash, NULL);
+}
+
+enum share_push share_group_push_claimed(struct share_group *g, struct message *m,
+                                         uint64_t publisher_hash, struct block *claim)
+{
     if (m->qos == 0 && !g->options.queue_qos0 && list_is_empty(&g->online))
         return SHARE_DROPPED_NOBODY;
     size_t size = message_size(m), bytes_max = g->options.queued_bytes_max;
     bool full = !fits(g, size);
     if (full && (!g->options.drop_oldest || (bytes_max != 0 && size > bytes_max)))
         return SHARE_DROPPED_QUEUE_FULL;
-    const struct item *it = item_add(g, m, publisher_hash);
+    const struct item *it = item_add(g, m, publisher_hash, claim);
     if (it == NULL)
         return SHARE_DROPPED_NO_MEMORY;
     if (!full)

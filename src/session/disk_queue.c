@@ -1,8 +1,7 @@
 /* session/disk_queue.c: see disk_queue.h.
  *
  * While there are none, `from` rises with what goes through memory, so that one rule serves
- * always: what is at or behind `from` is not in memory.  While a load is under way nothing may go
- * past it, even when it has brought the last one that is known of: hence disk_queue_is_empty. */
+ * always: what is at or behind `from` is not in memory. */
 #include "session/disk_queue.h"
 #include <assert.h>
 #include <errno.h>

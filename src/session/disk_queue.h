@@ -36,10 +36,9 @@ void disk_queue_fini(struct disk_queue *q);
 /* After a restart; `repeats` at most of them may have been sent before. */
 void disk_queue_restore(struct disk_queue *q, uint64_t first, uint64_t count, uint32_t repeats);
 
-/* Is there nothing that a later one has to stay behind? */
 static inline bool disk_queue_is_empty(const struct disk_queue *q)
 {
-    return q->count == 0 && !q->is_loading;
+    return q->count == 0;
 }
 
 /* May it have been sent before a restart? */

@@ -75,7 +75,8 @@ static uint16_t id_after(uint16_t packet_id)
     return packet_id == UINT16_MAX ? 1 : (uint16_t)(packet_id + 1);
 }
 
-static struct delivery *put(struct inflight_ring *r, const struct delivery *d, uint16_t packet_id)
+static inline __attribute__((always_inline)) struct delivery *
+put(struct inflight_ring *r, const struct delivery *d, uint16_t packet_id)
 {
     struct delivery *stored = &r->slots[slot_of(r, packet_id)];
     *stored = *d;

@@ -46,6 +46,24 @@ static void model_add(struct model *m, struct inflight *w, uint64_t number, unsi
     m->rows[m->count++].has_message = true;
 }
 
+/* With an identifier of the caller's choice, if it is free. */
+static void model_add_as(struct model *m, struct inflight *w, uint64_t number, uint16_t id)
+{
+    struct delivery d = test_delivery(number, 1, 0), *stored = inflight_add_as(w, &d, id);
+    bool is_used = false;
+    for (size_t i = 0; i < m->count; i++)
+        is_used |= m->rows[i].id == id;
+    assert_int_equal(stored == NULL, is_used);
+    if (is_used) {
+        delivery_fini(&d);
+        return;
+    }
+    assert_int_equal(stored->packet_id, id);
+    m->rows[m->count].number = number;
+    m->rows[m->count].id = id;
+    m->rows[m->count++].has_message = true;
+}
+
 static void model_remove(struct model *m, struct inflight *w, size_t at)
 {
     inflight_remove(w, inflight_find(w, m->rows[at].id));
@@ -65,7 +83,10 @@ static void agrees_with_an_array(void **state)
         uint32_t what = test_random(&random) % 100, adds = step / 1500 % 2 == 0 ? 60 : 30;
         /* Mostly the oldest is acknowledged, sometimes any. */
         size_t at = m.count == 0 || what % 3 != 0 ? 0 : test_random(&random) % m.count;
-        if (what < adds && m.count < MODEL_MAX) {
+        if (what < adds && what % 5 == 0 && m.count < MODEL_MAX) {
+            number++;
+            model_add_as(&m, &w, number, (uint16_t)(number % 997 + 1));
+        } else if (what < adds && m.count < MODEL_MAX) {
             model_add(&m, &w, ++number, 1 + what % 2);
         } else if (m.count == 0) {
             inflight_trim(&w);
@@ -166,6 +187,35 @@ static void all_identifiers_are_in_use(void **state)
     message_unref(m);
 }
 
+static void identifiers_of_two_ranges(void **state)
+{
+    enum { FLOOR = 32767, ABOVE = ALL_IDS - FLOOR };
+    struct inflight w;
+    struct message *m = test_message(1, 10, MESSAGE_NEVER);
+    inflight_init(&w);
+    for (uint32_t i = 0; i < ABOVE; i++) {
+        struct delivery d = { .message = message_ref(m), .qos = 1 };
+        assert_int_equal(inflight_add_above(&w, &d, FLOOR)->packet_id, FLOOR + 1 + i);
+    }
+    struct delivery late = { .message = message_ref(m), .qos = 1 };
+    assert_null(inflight_add_above(&w, &late, FLOOR)); /* and it is still ours */
+    for (uint16_t id = 1; id <= FLOOR; id++) {
+        struct delivery d = { .message = message_ref(m), .qos = 1 };
+        assert_int_equal(inflight_add_as(&w, &d, id)->packet_id, id);
+    }
+    assert_null(inflight_add_as(&w, &late, 5));
+    inflight_check(&w);
+    inflight_remove(&w, inflight_find(&w, 40000));
+    assert_int_equal(inflight_add_above(&w, &late, FLOOR)->packet_id, 40000);
+    inflight_fini(&w);
+
+    struct delivery released = { .qos = 2, .seq = 3 };
+    assert_int_equal(inflight_add_as(&w, &released, 4)->state, DELIVERY_AWAITS_PUBCOMP);
+    inflight_check(&w);
+    inflight_fini(&w);
+    message_unref(m);
+}
+
 static void adding_without_memory_changes_nothing(void **state)
 {
     static struct model m;
@@ -199,6 +249,7 @@ int main(void)
         cmocka_unit_test(finds_only_what_is_there),
         cmocka_unit_test(identifiers_wrap_around_one_that_is_stuck),
         cmocka_unit_test(all_identifiers_are_in_use),
+        cmocka_unit_test(identifiers_of_two_ranges),
         cmocka_unit_test(adding_without_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

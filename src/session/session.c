@@ -54,7 +54,7 @@ static bool is_kept_in_store(const struct delivery *d)
     return d->seq != 0 && (d->flags & DELIVERY_STORE_FINISHED) == 0;
 }
 
-static void tell_finished(struct session *s, const struct delivery *d)
+static __attribute__((noinline)) void tell_finished(struct session *s, const struct delivery *d)
 {
     if (d->group != 0 || is_kept_in_store(d))
         s->sink->ops->on_finished(s->sink, d);
@@ -177,8 +177,9 @@ static void finish_for_store(struct session *s, struct delivery *d)
     d->flags |= DELIVERY_STORE_FINISHED;
 }
 
-/* As send_first_time, in a durable Session; -ENOMEM also when its Packet Identifier is in use. */
-static int send_first_time_durable(struct session *s, struct delivery *d)
+/* As send_first_time, in a durable Session; -ENOMEM also when its Packet Identifier is in use. Kept
+ * apart, so that the others need not save its registers. */
+static __attribute__((noinline)) int send_first_time_durable(struct session *s, struct delivery *d)
 {
     struct delivery *sent = d->seq != 0 ? inflight_add_as(&s->inflight, d, stored_id(d->seq))
                                         : inflight_add_above(&s->inflight, d, SESSION_STORED_IDS);
@@ -301,9 +302,10 @@ static uint64_t newest_seq_in_flight(const struct session *s)
     return newest;
 }
 
+/* Is it still on its way to the disk? */
 static bool is_unsafe(const struct delivery *d)
 {
-    return (d->flags & DELIVERY_UNSAFE) != 0;
+    return d->deposit != NULL || (d->flags & DELIVERY_UNSAFE) != 0;
 }
 
 /* What is stored and was not started need not be held in memory until the Client comes back; but
@@ -618,6 +620,28 @@ int session_restore_received(struct session *s, uint16_t packet_id)
     return packet_id_set_add(&s->received, packet_id);
 }
 
+bool session_next_received(const struct session *s, uint32_t *cursor, uint16_t *packet_id)
+{
+    if (*cursor >= packet_id_set_count(&s->received))
+        return false;
+    *packet_id = s->received.row->ids[(*cursor)++];
+    return true;
+}
+
+/* The cursor is the Packet Identifier of the one before. */
+bool session_next_released(const struct session *s, uint32_t *cursor, uint64_t *seq)
+{
+    const struct delivery *d = *cursor == 0 ? NULL : inflight_find(&s->inflight, (uint16_t)*cursor);
+    while ((d = inflight_next(&s->inflight, d)) != NULL) {
+        if (d->seq == 0 || d->state != DELIVERY_AWAITS_PUBCOMP)
+            continue;
+        *cursor = d->packet_id;
+        *seq = d->seq;
+        return true;
+    }
+    return false;
+}
+
 /* NULL: it is not in flight. */
 static struct delivery *find_stored_in_flight(const struct session *s, uint64_t seq)
 {
@@ -718,8 +742,11 @@ void session_trim(struct session *s)
 static void check_disk(const struct session *s)
 {
     disk_queue_check(s->disk);
-    for (size_t i = 0; i < queue_count(&s->queue); i++)
-        assert(queue_at(&s->queue, i)->seq < s->disk->from);
+    for (size_t i = 0; i < queue_count(&s->queue); i++) {
+        const struct delivery *d = queue_at(&s->queue, i);
+        assert(d->seq < s->disk->from);
+        assert(d->seq == 0 || (d->qos > 0 && d->group == 0));
+    }
     for (const struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
         assert(d->seq < s->disk->from || d->state == DELIVERY_AWAITS_PUBCOMP);
 }

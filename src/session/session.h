@@ -156,7 +156,14 @@ void session_restore_queue(struct session *s, uint64_t first, uint64_t count);
 int session_restore_released(struct session *s, uint64_t seq);
 int session_restore_received(struct session *s, uint16_t packet_id); /* from the Client; -ENOMEM */
 
-/* This one is on the disk now.  (Also of one that is not in memory: then others may be loaded.) */
+/* What the store keeps of QoS 2 besides the queue, to be forgotten with the Session: start with
+ * *cursor 0; false at the end. */
+bool session_next_received(const struct session *s, uint32_t *cursor, uint16_t *packet_id);
+bool session_next_released(const struct session *s, uint32_t *cursor, uint64_t *seq);
+
+/* This one is on the disk now.  To be told of every stored delivery that came with a deposit or
+ * DELIVERY_UNSAFE and is not finished, in memory or not: a load takes nothing behind one of which
+ * it was not told when it began. */
 void session_on_stored(struct session *s, uint64_t seq, int64_t now_ns);
 
 /* Should deliveries be loaded?  Attached, room in the queue, some on the disk, and not loading.

@@ -350,7 +350,8 @@ static void step_arrive(struct world *w, unsigned publisher)
         return;
     uint64_t seq = f->at[f->head++].seq;
     struct entry *it = entry_of(w, seq);
-    unsigned flags = DELIVERY_UNSAFE | (it->is_until_sent ? DELIVERY_UNTIL_SENT : 0u);
+    unsigned flags =
+        (it->qos == 2 ? DELIVERY_UNSAFE : 0u) | (it->is_until_sent ? DELIVERY_UNTIL_SENT : 0u);
     struct delivery d = test_stored(seq, it->qos, flags);
     d.deposit = &message_ref(d.message)->block; /* any block will do */
     it->is_open = true;
@@ -380,7 +381,9 @@ static void step_unstored(struct world *w)
 
 static void detach(struct world *w)
 {
+    fail_begin(w);
     session_detach(w->session);
+    fail_end();
     w->is_attached = false;
     w->sent_count = 0;
     for (uint64_t seq = w->base; seq < w->next_seq; seq++)

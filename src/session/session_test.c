@@ -16,7 +16,8 @@
  *     durable 0|1 | restore FIRST COUNT | released SEQ       COUNT in hex
  *     unsafe1 SEQ | unsafe2 SEQ              stored, on its way to the disk
  *     safe1 SEQ | until1 SEQ | until2 SEQ    stored, on the disk; until sent
- *     stored SEQ | begin | load1 SEQ | load2 SEQ | loadx1 SEQ (expires at 100) | loaded IS_LAST
+ *     stored SEQ | begin | load1 SEQ | load2 SEQ | loadx1 SEQ (expires at 100) | skip SEQ
+ *     loaded IS_LAST
  *
  * Packet Identifiers begin with 1, so in a short story they are easy to foresee; those of stored
  * messages are one more than their seq. */
@@ -97,6 +98,8 @@ static const char *perform_stored(struct story *t, const char *word, unsigned n,
         story_load(t, n, qos, MESSAGE_NEVER);
     else if (strcmp(word, "loadx1") == 0)
         story_load(t, n, qos, 100);
+    else if (strcmp(word, "skip") == 0)
+        session_skip(t->session, n);
     else if (strcmp(word, "loaded") == 0)
         session_on_loaded(t->session, n != 0, t->now_ns);
     else
@@ -460,13 +463,22 @@ static void late_ones_go_into_memory(void **state)
          { "loaded 1", "publish 4 #3, publish 5 #4" });
 }
 
+/* The store keeps what the session forgets. */
+static void the_end_finishes_nothing(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "attach 1", "" }, { "safe1 3", "publish 4 #3" },
+         { "safe1 4", "" }, { "safe1 2", "" }, { "qos1 9", "" }, { "detach", "" },
+         { "end", "dropped #9 session-ended" });
+}
+
 static void a_load_for_a_connection_that_has_ended(void **state)
 {
     TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "safe1 2", "" }, { "attach 1", "" },
          { "begin", "from 1" }, { "load1 1", "" }, { "detach", "" }, { "load1 2", "" },
          { "attach 1", "" }, { "begin", "not now" }, /* the old one is not over */
-         { "load1 2", "" }, { "loaded 1", "" }, { "begin", "from 1" }, { "load1 1", "" },
-         { "load1 2", "" }, { "loaded 1", "publish 2 #1" });
+         { "load1 2", "" }, { "loaded 1", "" }, { "begin", "from 1" }, { "detach", "" },
+         { "attach 1", "" }, { "load1 1", "" }, { "loaded 1", "" }, { "begin", "from 1" },
+         { "load1 1", "" }, { "load1 2", "" }, { "loaded 1", "publish 2 #1" });
 }
 
 static void a_load_that_found_nothing_waits(void **state)
@@ -474,21 +486,25 @@ static void a_load_that_found_nothing_waits(void **state)
     TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "attach 1", "" }, { "begin", "from 1" },
          { "loaded 1", "" }, { "begin", "not now" }, /* the store knows nothing of it */
          { "stored 9", "" }, { "begin", "from 1" }, { "stored 9", "" }, /* while it looked */
-         { "loaded 1", "" }, { "begin", "from 1" }, { "loaded 0", "" }, /* it could not look */
+         { "loaded 1", "" }, { "begin", "from 1" }, { "loaded 1", "" }, { "begin", "not now" },
+         { "detach", "" }, { "attach 1", "" }, { "begin", "from 1" },
+         { "loaded 0", "" }, /* it could not look */
          { "begin", "from 1" }, { "load1 1", "" }, { "loaded 1", "publish 2 #1" });
 }
 
 /* What is on its way to the disk is not found by a load that finds newer ones. */
 static void loading_ends_before_what_is_on_its_way(void **state)
 {
-    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "unsafe1 2", "" }, { "safe1 4", "" },
-         { "attach 9", "" }, { "begin", "from 1" }, { "load1 1", "" }, { "load1 4", "" },
-         { "loaded 1", "publish 2 #1" }, { "begin", "not now" }, { "unsafe1 5", "" },
-         { "stored 2", "" }, { "begin", "from 2" }, { "unsafe1 3", "" }, /* too late for it */
-         { "load1 2", "" }, { "load1 4", "" }, { "loaded 1", "publish 3 #2" },
-         { "begin", "not now" }, { "stored 3", "" }, { "stored 5", "" }, { "begin", "from 3" },
-         { "load1 3", "" }, { "load1 4", "" }, { "load1 5", "" },
-         { "loaded 1", "publish 4 #3, publish 5 #4, publish 6 #5" }, { "begin", "not now" });
+    TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "unsafe1 3", "" }, { "safe1 5", "" },
+         { "attach 9", "" }, { "begin", "from 1" }, { "load1 1", "" }, { "load1 5", "" },
+         { "loaded 1", "publish 2 #1" }, { "begin", "from 2" }, { "load1 5", "" },
+         { "loaded 0", "" }, /* not what was wanted: as if there had been nothing */
+         { "begin", "not now" }, { "unsafe1 6", "" }, { "stored 3", "" }, { "begin", "from 2" },
+         { "unsafe1 4", "" }, /* too late for it */
+         { "load1 3", "" }, { "load1 5", "" }, { "loaded 1", "publish 4 #3" },
+         { "begin", "not now" }, { "stored 6", "" }, { "begin", "not now" }, { "stored 4", "" },
+         { "begin", "from 4" }, { "load1 4", "" }, { "load1 5", "" }, { "load1 6", "" },
+         { "loaded 1", "publish 5 #4, publish 6 #5, publish 7 #6" }, { "begin", "not now" });
 }
 
 static void the_limit_counts_what_is_on_the_disk(void **state)
@@ -505,6 +521,23 @@ static void the_limit_counts_what_is_on_the_disk(void **state)
          { "safe1 5", "" }, /* which one is the oldest is not known before the load has ended */
          { "load1 3", "" }, { "load1 4", "" },
          { "loaded 0", "finished #3, dropped #3 queue-full, publish 5 #4" });
+}
+
+/* A limit in bytes is one of the memory. */
+static void the_disk_is_limited_by_messages_only(void **state)
+{
+    struct session_options small = { .inflight_max = 1, .queued_bytes_max = 5 };
+    struct session_options oldest = { .inflight_max = 3,
+                                      .queued_messages_max = 3,
+                                      .queued_bytes_max = 5,
+                                      .policy = SESSION_DROP_OLDEST };
+    TELL(small, { "durable 1", "" }, { "safe1 1", "" }, { "safe1 2", "" },
+         { "qos1 9", "dropped #9 queue-full" }, { "attach 1", "" }, { "begin", "from 1" },
+         { "load1 1", "" }, { "load1 2", "" }, { "loaded 0", "publish 2 #1" },
+         { "puback 2", "finished #1, publish 3 #2" });
+    TELL(oldest, { "durable 1", "" }, { "restore 1 3", "" }, { "safe1 4", "drop-first 1" },
+         { "attach 9", "" }, { "begin", "from 1" }, { "load1 2", "" }, { "load1 3", "" },
+         { "load1 4", "" }, { "loaded 1", "again 3 #2, again 4 #3, publish 5 #4" });
 }
 
 static void after_a_restart(void **state)
@@ -526,14 +559,60 @@ static void a_released_one_is_not_sent_again(void **state)
          { "loaded 1", "again 3 #2" }, { "begin", "not now" });
 }
 
+static void what_cannot_be_read_back_is_passed_over(void **state)
+{
+    TELL(usual, { "durable 1", "" }, { "skip 1", "" }, { "safe1 1", "" }, { "safe1 2", "" },
+         { "safe1 3", "" }, { "attach 9", "" }, { "begin", "from 1" }, { "skip 1", "" },
+         { "load1 2", "" }, { "skip 3", "" }, { "loaded 1", "publish 3 #2" },
+         { "begin", "not now" }, { "safe1 4", "publish 5 #4" });
+}
+
+static void tells_what_the_store_keeps_of_qos_2(void **state)
+{
+    struct test_sink sink = test_sink_make();
+    struct session *s = session_create(&usual, &sink.sink);
+    uint32_t cursor = 0;
+    uint16_t id;
+    uint64_t seq;
+    assert_int_equal(session_set_durable(s, true), 0);
+    assert_false(session_next_received(s, &cursor, &id));
+    assert_false(session_next_released(s, &cursor, &seq));
+    for (seq = 1; seq <= 3; seq++)
+        assert_int_equal(session_restore_released(s, seq * 5), 0);
+    for (id = 7; id >= 5; id--)
+        assert_int_equal(session_restore_received(s, id), 0);
+    assert_int_equal(session_restore_received(s, 6), 0); /* known */
+    struct delivery d = test_stored(20, 2, 0);
+    session_attach(s, 9);
+    session_pump(s, 0);
+    session_deliver(s, &d, 0); /* not released yet */
+
+    for (uint16_t i = 5; i <= 7; i++)
+        assert_true(session_next_received(s, &cursor, &id) && id == i);
+    assert_false(session_next_received(s, &cursor, &id));
+    cursor = 0;
+    for (uint64_t i = 1; i <= 3; i++)
+        assert_true(session_next_released(s, &cursor, &seq) && seq == i * 5);
+    assert_false(session_next_released(s, &cursor, &seq));
+    session_destroy(s);
+}
+
 static void durable_no_more(void **state)
 {
     TELL(usual, { "durable 1", "" }, { "safe1 1", "" }, { "attach 9", "" }, { "durable 0", "" },
          { "begin", "from 1" }, /* what there is stays what it is */
-         { "load1 1", "" }, { "loaded 1", "publish 2 #1" }, { "qos1 9", "publish 32768 #9" },
-         { "puback 2", "finished #1" }, { "durable 0", "" }, { "qos1 8", "publish 32769 #8" },
+         { "load1 1", "" }, { "loaded 1", "publish 2 #1" }, { "durable 0", "" },
+         { "qos1 9", "publish 32768 #9" }, { "puback 2", "finished #1" }, { "durable 0", "" },
+         { "qos1 8", "publish 32769 #8" },
          { "unsafe2 3", "publish 32770 #3" }, /* was on its way already; nothing to wait for */
          { "pubrec 32770", "received #3, pubrel 32770" }, { "pubcomp 32770", "finished #3" });
+}
+
+static void durable_again(void **state)
+{
+    TELL(usual, { "safe1 5", "" }, { "durable 1", "" }, { "safe1 4", "" }, { "safe1 6", "" },
+         { "attach 9", "publish 6 #5, publish 5 #4" }, { "begin", "from 6" }, { "load1 6", "" },
+         { "loaded 1", "publish 7 #6" });
 }
 
 /* With many waiting even a Session that is attached leaves them on the disk, until half of those in
@@ -565,6 +644,9 @@ static void memory_holds_only_what_is_sent_soon(void **state)
         assert_true(session_begin_load(s, &from));
         assert_int_equal(from, 2 + rows[row].in_memory);
         session_check(s);
+        session_detach(s);
+        assert_int_equal(session_stats(s).queued_count, session_stats(s).disk_count);
+        assert_true(session_waits(s));
         session_destroy(s);
     }
 }
@@ -760,6 +842,40 @@ static void the_nth_allocation_fails(void **state)
     session_destroy(NULL);
 }
 
+/* What is on its way to the disk has to be noted down. */
+static void without_memory_stored_ones_stay_in_it(void **state)
+{
+    struct session_options one = { .inflight_max = 1 };
+    struct test_sink sink = test_sink_make();
+    char events[256];
+    struct session *s = session_create(&one, &sink.sink);
+    assert_int_equal(session_set_durable(s, true), 0);
+    session_attach(s, 1);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        struct delivery d = test_stored(seq, 1, DELIVERY_UNSAFE);
+        session_deliver(s, &d, 0);
+    }
+    memory_fail_at(1);
+    session_detach(s);
+    memory_fail_at(0);
+    session_check(s);
+    assert_int_equal(session_stats(s).queued_count, 19);
+    assert_int_equal(session_stats(s).disk_count, 0);
+
+    struct delivery d = test_stored(21, 1, DELIVERY_UNSAFE);
+    test_events_take(&sink, events, sizeof events);
+    memory_fail_at(1);
+    session_deliver(s, &d, 0);
+    memory_fail_at(0);
+    test_events_take(&sink, events, sizeof events);
+    assert_string_equal(events, "finished #21, dropped #21 no-memory");
+    session_attach(s, 1);
+    session_detach(s);
+    assert_int_equal(session_stats(s).disk_count, 19);
+    session_check(s);
+    session_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -789,17 +905,23 @@ int main(void)
         cmocka_unit_test(nobody_there_so_it_is_left_on_the_disk),
         cmocka_unit_test(leaving_gives_back_what_was_not_started),
         cmocka_unit_test(late_ones_go_into_memory),
+        cmocka_unit_test(the_end_finishes_nothing),
         cmocka_unit_test(a_load_for_a_connection_that_has_ended),
         cmocka_unit_test(a_load_that_found_nothing_waits),
         cmocka_unit_test(loading_ends_before_what_is_on_its_way),
         cmocka_unit_test(the_limit_counts_what_is_on_the_disk),
+        cmocka_unit_test(the_disk_is_limited_by_messages_only),
         cmocka_unit_test(after_a_restart),
         cmocka_unit_test(a_released_one_is_not_sent_again),
+        cmocka_unit_test(what_cannot_be_read_back_is_passed_over),
+        cmocka_unit_test(tells_what_the_store_keeps_of_qos_2),
         cmocka_unit_test(durable_no_more),
+        cmocka_unit_test(durable_again),
         cmocka_unit_test(memory_holds_only_what_is_sent_soon),
         cmocka_unit_test(qos_2_is_taken_once),
         cmocka_unit_test(identifiers_wrap_around_one_that_is_stuck),
         cmocka_unit_test(the_nth_allocation_fails),
+        cmocka_unit_test(without_memory_stored_ones_stay_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
