@@ -40,8 +40,9 @@ def measure(load, broker, scenario, extra=()):
     if scenario in broker.cannot:
         return {'cannot': broker.cannot[scenario]}
     try:
+        options, _ = broker.less.get(scenario, ((), ''))
         with Running(broker) as running:
-            return run_load(load, running, scenario, extra)
+            return run_load(load, running, scenario, (*extra, *options))
     except Failure as failure:
         return {'failed': str(failure)}
 

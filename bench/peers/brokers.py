@@ -1,8 +1,9 @@
 """The brokers that are compared: how each is configured, started, and stopped again.
 
 Each is set up as somebody would who wants it fast: no limit on what is under way or waits, packets
-sent at once, no log, nothing on disk.  What differs from its defaults stands in the file that it is
-given, and these files are printed into the document.
+sent at once, no log, nothing on disk; or, a second time, as somebody would who wants to lose
+nothing: all on disk, as soon and as safely as it can.  What differs from its defaults stands in the
+file that it is given, and these files are printed into the document.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ PEERS = ROOT / 'build' / 'peers'
 RELAY = ROOT / 'build' / 'bench' / 'bench' / 'relay'
 FETCH = ROOT / 'bench' / 'peers' / 'fetch.sh'
 MEMORY_FOLDER = '/dev/shm'      # where "on disk" costs least, for those who cannot do without
+DISK_FOLDER = ROOT / 'build'    # where "on disk" is meant
 
 START_S, STOP_S = 20, 20
 
@@ -32,8 +34,10 @@ allow_anonymous true
 workers WORKERS
 max_inflight_messages 0
 max_queued_messages 0
+max_queued_bytes 0
 connection_messages false
 log_type error
+persistence false
 """
 MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
@@ -53,6 +57,17 @@ jetstream { store_dir: "{folder}" }
 max_pending: 1GB
 write_deadline: "60s"
 """
+NATS_DISK_CONF = NATS_CONF.replace(', consumer_memory_storage: true', '').replace(
+    'store_dir: "{folder}"', 'store_dir: "{folder}"SYNC')
+NATS_SYNC_SINCE = 2, 10         # before, it syncs every two minutes, whatever one asks for
+CHAPPE_DISK_CONF = CHAPPE_CONF.replace('persistence false', """\
+persistence true
+persistence_location {folder}""")
+MOSQUITTO_DISK_CONF = MOSQUITTO_CONF.replace('persistence false', """\
+persistence true
+persistence_location {folder}/
+autosave_on_changes true
+autosave_interval 1""")
 AEDES_CONF = """\
 {"broker": {"concurrency": 0, "maxInflightInbound": 0, "maxClientsIdLength": 65535,
             "drainTimeout": 0},
@@ -74,7 +89,9 @@ class Broker:
     conf: str = ''
     version: tuple = ()         # a command that says it
     cannot: dict = dataclasses.field(default_factory=dict)      # scenario: why
+    less: dict = dataclasses.field(default_factory=dict)    # scenario: options of bench, and why
     is_relay: bool = False
+    is_on_disk: bool = False
 
     def version_text(self):
         """The first thing in its own words that looks like a version, the name before it."""
@@ -97,6 +114,16 @@ def chappe(executable, workers):
                   CHAPPE_CONF.replace('WORKERS', str(workers)), (executable, '--version'))
 
 
+def in_memory(broker):
+    """The same, where both kinds stand side by side."""
+    return dataclasses.replace(broker, title=f'{broker.title.split(",")[0]}, memory')
+
+
+def on_disk(broker, conf, **changes):
+    return dataclasses.replace(broker, key=f'{broker.key}-disk', conf=conf, is_on_disk=True,
+                               title=f'{broker.title.split(",")[0]}, disk', **changes)
+
+
 RELAY_CANNOT = dict.fromkeys(
     ('wildcard', 'shared', 'connect', 'idle', 'retained', 'drain', 'new-topics', 'churn'),
     'a relay knows neither topics nor sessions')
@@ -113,11 +140,41 @@ def all_brokers(executable):
                (mosquitto, '-h')),
         Broker('nats', 'NATS', 'nats-server', (nats, '-c', '{conf}'), NATS_CONF, (nats, '-v'),
                cannot={'p2p-qos2': 'this version has no QoS 2',
+                       'durable-qos2': 'this version has no QoS 2',
                        'shared': 'no Shared Subscriptions'}),
         Broker('aedes', 'Aedes', 'aedes',
                ('node', aedes / 'server.mjs', '{port}', '{conf}'), AEDES_CONF,
                ('node', '-p', f'require("{aedes}/node_modules/aedes/package.json").version'),
                cannot={'shared': 'no Shared Subscriptions'}),
+    ]
+
+
+MOSQUITTO_LESS = {
+    'durable-queue-drain': (('--queued', '200'),
+                            '200 messages for each session: it writes all that are queued again '
+                            'for every few packets that it reads, and would not come to an end'),
+}
+
+
+def nats_sync(nats):
+    """What makes it sync before it answers, if it can."""
+    is_there = pathlib.Path(nats.command[0]).exists()   # not before it was fetched
+    found = re.search(r'(\d+)\.(\d+)', nats.version_text()) if is_there else None
+    can = found and tuple(map(int, found.groups())) >= NATS_SYNC_SINCE
+    return ', sync_interval: always' if can else ''
+
+
+def durable_brokers(executable):
+    """Those that keep things, each in memory and on disk."""
+    ours, _, _, mosquitto, nats, aedes = all_brokers(executable)
+    return [
+        in_memory(ours),
+        on_disk(ours, CHAPPE_DISK_CONF.replace('WORKERS', '1')),
+        in_memory(mosquitto),
+        on_disk(mosquitto, MOSQUITTO_DISK_CONF, less=MOSQUITTO_LESS),
+        in_memory(nats),
+        on_disk(nats, NATS_DISK_CONF.replace('SYNC', nats_sync(nats))),
+        in_memory(aedes),
     ]
 
 
@@ -142,9 +199,11 @@ class Running:
 
     def __init__(self, broker):
         self.broker, self.port = broker, free_port()
-        where = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
-        self.folder = tempfile.TemporaryDirectory(prefix='bench-', dir=where)
-        os.chmod(self.folder.name, 0o755)   # some drop to a user of their own
+        memory = MEMORY_FOLDER if os.access(MEMORY_FOLDER, os.W_OK) else None
+        self.folder = tempfile.TemporaryDirectory(prefix='bench-',
+                                                  dir=DISK_FOLDER if broker.is_on_disk else memory)
+        # Some drop to a user of their own, and must read here, or keep what they have to keep.
+        os.chmod(self.folder.name, 0o777 if broker.is_on_disk else 0o755)
         values = {'port': self.port, 'folder': self.folder.name,
                   'conf': pathlib.Path(self.folder.name, 'broker.conf')}
         values['conf'].write_text(fill(broker.conf, values))

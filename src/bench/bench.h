@@ -35,6 +35,14 @@ enum bench_wiring {
     WIRING_SHARED, /* all publishers to one group of subscribers */
 };
 
+/* What becomes of the subscribers' Sessions. */
+enum bench_sessions {
+    SESSIONS_CLEAN,   /* they end with their connections */
+    SESSIONS_DURABLE, /* they could outlive them: a broker that keeps things has something to keep
+                       */
+    SESSIONS_AWAY,    /* the same, and nobody is there while messages are published */
+};
+
 struct bench_target {
     const char *host; /* name or address */
     int port;
@@ -49,6 +57,7 @@ struct bench_spec {
     const char *about; /* one line for people */
     enum bench_kind kind;
     enum bench_wiring wiring;
+    enum bench_sessions sessions;     /* MESSAGES */
     uint32_t publishers, subscribers; /* IDLE, RETAINED, DRAIN: subscribers only; CONNECT: none */
     uint8_t qos;                      /* of publishing and of subscribing */
     uint32_t payload_size;
@@ -60,7 +69,7 @@ struct bench_spec {
     uint32_t churn;       /* SUBSCRIBE + UNSUBSCRIBE pairs under way by a client beside the load */
     uint32_t queued;      /* DRAIN: messages for each Session */
     double warm_up, seconds; /* of publishing: first uncounted, then counted */
-    uint64_t messages;       /* published at most; 0: no limit */
+    uint64_t messages;       /* published at most; 0: no limit.  DRAIN: whole rounds */
     struct bench_target target;
     const struct bench_watch *watch; /* who looks on (bench/watch.h); NULL: nobody */
 };
@@ -68,15 +77,20 @@ struct bench_spec {
 struct bench_result {
     uint64_t published;       /* in the counted time; CONNECT: connections */
     uint64_t delivered;       /* in the counted time; the unit of the CPU figure (CONNECT, IDLE:
-                                 connections; RETAINED, DRAIN: messages that were replayed) */
+                                 connections; RETAINED, DRAIN: messages that were replayed;
+                                 SESSIONS_AWAY: messages that the broker has acknowledged) */
     uint64_t lost;            /* open loop at QoS 0: copies that never came.  Elsewhere a failure */
     uint64_t churned;         /* churn: SUBSCRIBE + UNSUBSCRIBE pairs in the counted time */
     double seconds;           /* the counted time */
     struct histogram latency; /* nanoseconds.  Closed loop: from the send; open loop: from when it
-                                 should have been sent; CONNECT: until CONNACK */
+                                 should have been sent; CONNECT: until CONNACK.  None with
+                                 SESSIONS_AWAY */
+    struct histogram answer;  /* MESSAGES at QoS 1 and 2: likewise, until PUBACK or PUBREC */
     double cpu_user_s, cpu_system_s; /* of the broker, in the counted time; < 0: unknown */
     int64_t memory_before; /* private bytes of the broker before the clients came; < 0: unknown */
-    int64_t memory_after;  /* and with all of them there, after the load */
+    int64_t memory_begin;  /* when the counted time last began; DRAIN: with all queues full */
+    int64_t memory_after;  /* and with all of them there, after the load; SESSIONS_AWAY: with all
+                              queues full */
     uint32_t connections;  /* open when memory_after was read */
     double clients_cpu_s;  /* our own, in the counted time */
     bool is_partial;       /* whoever looks on wished an end before its time */

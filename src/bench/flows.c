@@ -1,6 +1,10 @@
 /* bench/flows.c: a run from the first connection to the last DISCONNECT.
  *
  *     connect, subscribe | publish: warm-up, counted | what is under way | PINGREQ, PINGRESP | bye
+ *                       gone                                       back
+ *
+ * Subscribers that are away while messages are published come back for them when the counted time
+ * is over: all that was acknowledged must be there, once, in order.
  *
  * A message twice would come before the PINGRESP that follows it, and fails as any other that is
  * not the next. */
@@ -27,11 +31,20 @@ static void format_relay_line(const struct flows *r, const struct peer *p, char 
                    is_whole ? r->flows[0].frame_size : 0);
 }
 
+static bool is_subscriber(const struct flows *r, const struct peer *p)
+{
+    return p->index - r->spec->publishers < r->spec->subscribers;
+}
+
 static void open_client(struct flows *r, struct peer *p)
 {
     char id[CLIENT_ID_SIZE], line[64];
     struct peer_connect how = { .clean_start = true };
     how.client_id = load_client_id(id, p->index);
+    if (r->spec->sessions != SESSIONS_CLEAN && is_subscriber(r, p)) {
+        how.clean_start = false;
+        how.session_expiry = SESSION_EXPIRY_S;
+    }
     if (r->spec->target.is_relay) {
         format_relay_line(r, p, line, sizeof line);
         how.relay_line = line;
@@ -138,19 +151,38 @@ static bool has_lost(const struct flows *r)
     return r->is_lossy && r->load.loop.now_ns - r->load.heard_ns > LOST_AFTER_MS * INT64_C(1000000);
 }
 
+static void wait_for_acknowledgements(struct flows *r)
+{
+    while (r->handshakes > 0)
+        load_turn(&r->load, INT64_MAX, "acknowledgements");
+}
+
 static void wait_for_the_last(struct flows *r)
 {
     struct bench_result *result = r->load.result;
-    while (r->missing > 0 && !has_lost(r))
+    while (r->missing > 0 && !r->is_away && !has_lost(r))
         load_turn(&r->load, INT64_MAX, "messages");
-    while (r->handshakes > 0)
-        load_turn(&r->load, INT64_MAX, "acknowledgements");
+    wait_for_acknowledgements(r);
     while (r->churner.under_way > 0)
         load_turn(&r->load, INT64_MAX, "UNSUBACK");
     load_end(&r->load);
-    if (r->missing > 0) /* nothing was done while we waited for what was lost */
-        result->seconds -= (double)(r->load.loop.now_ns - r->load.heard_ns) / 1e9;
+    histogram_streak_end(&r->latency);
+    histogram_streak_end(&r->answer);
+    if (r->missing == 0 || r->is_away)
+        return;
+    /* Nothing was done while we waited for what was lost. */
+    result->seconds -= (double)(r->load.loop.now_ns - r->load.heard_ns) / 1e9;
     result->lost += r->missing;
+}
+
+static void take_what_was_kept(struct flows *r)
+{
+    absence_end(r);
+    while (r->missing > 0)
+        load_turn(&r->load, INT64_MAX,
+                  "messages that were acknowledged; does the broker limit its queues "
+                  "(max_queued_messages, max_queued_bytes)?");
+    wait_for_acknowledgements(r);
 }
 
 static void finish(struct flows *r)
@@ -160,6 +192,8 @@ static void finish(struct flows *r)
     while (r->pings > 0)
         load_turn(&r->load, INT64_MAX, "PINGRESP");
     for_each_client(r, say_goodbye);
+    if (r->spec->sessions != SESSIONS_CLEAN)
+        absence_forever(r);
 }
 
 void flows_run(const struct bench_spec *spec, struct bench_result *result,
@@ -168,8 +202,12 @@ void flows_run(const struct bench_spec *spec, struct bench_result *result,
     struct flows r;
     flows_init(&r, spec, result, watch);
     connect_all(&r);
+    if (r.is_away)
+        absence_begin(&r);
     publish_all(&r);
     wait_for_the_last(&r);
+    if (r.is_away)
+        take_what_was_kept(&r);
     finish(&r);
     flows_fini(&r);
 }

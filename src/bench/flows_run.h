@@ -1,4 +1,4 @@
-/* bench/flows_run.h: one run of flows.  Private to flows*.c, publisher.c, subscriber.c
+/* bench/flows_run.h: one run of flows.  Private to flows*.c, publisher.c, subscriber.c, absence.c
  * and churn.c.
  *
  *     publisher 0 --flow 0--> [ broker ] --> receiver of subscriber 0, ticks off in flow 0's window
@@ -49,16 +49,18 @@ struct flows {
     struct churner churner;
     uint32_t copies; /* of each message */
     bool is_lossy;   /* losing is allowed: open loop at QoS 0 */
+    bool is_away;    /* subscribers are not there while messages are published */
 
-    uint32_t unready; /* clients that are not connected and subscribed yet */
+    uint32_t unready; /* clients that are not as they should be: connected and subscribed, gone */
     bool is_publishing;
     struct pace pace;
-    int64_t begin_ns;     /* of the counted time; INT64_MAX before */
-    uint64_t published;   /* in all */
-    uint64_t publish_max; /* in all */
-    uint64_t missing;     /* copies under way */
-    uint64_t handshakes;  /* of QoS 1 and 2, on either side, that are not finished */
-    uint64_t pings;       /* unanswered */
+    int64_t begin_ns;                        /* of the counted time; INT64_MAX before */
+    struct histogram_streak latency, answer; /* into the result's */
+    uint64_t published;                      /* in all */
+    uint64_t publish_max;                    /* in all */
+    uint64_t missing;                        /* copies under way, or kept for who is away */
+    uint64_t handshakes; /* of QoS 1 and 2, on either side, that are not finished */
+    uint64_t pings;      /* unanswered */
 };
 
 static inline struct flows *flows_of(const struct peer *p)
@@ -72,6 +74,15 @@ static inline void flows_on_progress(struct flows *r)
     r->load.heard_ns = r->load.loop.now_ns;
 }
 
+/* It took from then until now, if that counts already. */
+static inline void flows_count_time(const struct flows *r, struct histogram_streak *streak,
+                                    int64_t since_ns)
+{
+    int64_t took_ns = r->load.loop.now_ns - since_ns;
+    if (since_ns >= r->begin_ns)
+        histogram_streak_add(streak, took_ns > 0 ? (uint64_t)took_ns : 0);
+}
+
 extern const struct peer_ops publisher_ops, subscriber_ops, churner_ops;
 
 void flows_init(struct flows *, const struct bench_spec *, struct bench_result *,
@@ -80,7 +91,14 @@ void flows_fini(struct flows *);
 
 void publisher_publish(struct publisher *, int64_t time_ns); /* open loop */
 void subscriber_init(struct subscriber *, struct flows *, uint32_t index);
+void subscriber_on_packet(struct peer *, const struct packet *);
 void churner_start(struct churner *);
+
+/* All subscribers, whose Sessions stay or end; not from a callback. */
+void absence_begin(struct flows *); /* gone when it returns, and the broker knows it */
+void absence_end(struct flows *);   /* connected again, each to its Session */
+void absence_forever(
+    struct flows *); /* nothing is left of their Sessions.  Closed before, and after */
 
 /* From any client: connected and subscribed; what nobody but PINGREQ may have asked for. */
 void flows_on_ready(struct peer *);

@@ -66,8 +66,11 @@ void flows_init(struct flows *r, const struct bench_spec *spec, struct bench_res
         .plan = plan_of(spec),
         .copies = is_to_all ? spec->subscribers : 1,
         .is_lossy = spec->rate > 0 && spec->qos == 0,
+        .is_away = spec->sessions == SESSIONS_AWAY,
         .unready = scenario_connections(spec),
         .begin_ns = INT64_MAX,
+        .latency = { .histogram = &result->latency },
+        .answer = { .histogram = &result->answer },
         .publish_max = UINT64_MAX,
     };
     load_init(&r->load, spec, result, watch);

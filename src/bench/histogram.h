@@ -28,6 +28,27 @@ static inline void histogram_add(struct histogram *h, uint64_t value, uint64_t t
     h->buckets[histogram_bucket(value)] += times;
 }
 
+/* Values that come many times in a row, as what one read brings does, go in at one stroke. */
+struct histogram_streak {
+    struct histogram *histogram;
+    uint64_t value, times;
+};
+
+static inline void histogram_streak_end(struct histogram_streak *streak)
+{
+    if (streak->times > 0)
+        histogram_add(streak->histogram, streak->value, streak->times);
+    streak->times = 0;
+}
+
+static inline void histogram_streak_add(struct histogram_streak *streak, uint64_t value)
+{
+    if (value != streak->value)
+        histogram_streak_end(streak);
+    streak->value = value;
+    streak->times++;
+}
+
 /* The least value that `fraction` (0 to 1) of all do not exceed, rounded up to its bucket's end,
  * but never above the maximum; 0 if there are none. */
 uint64_t histogram_quantile(const struct histogram *h, double fraction);

@@ -68,6 +68,20 @@ static void test_nothing_has_no_quantile(void **state)
     assert_int_equal(histogram_quantile(&h, 0.5), 0);
 }
 
+static void test_a_streak_counts_as_its_values_one_by_one_would(void **state)
+{
+    static const uint64_t values[] = { 0, 0, 7, 7, 7, 0, 9 };
+    static struct histogram h, same;
+    struct histogram_streak streak = { .histogram = &h };
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        histogram_streak_add(&streak, values[i]);
+        histogram_add(&same, values[i], 1);
+    }
+    histogram_streak_end(&streak);
+    histogram_streak_end(&streak); /* nothing is left to count */
+    assert_memory_equal(&h, &same, sizeof h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +89,7 @@ int main(void)
         cmocka_unit_test(test_a_quantile_is_the_end_of_its_bucket_but_never_above_the_maximum),
         cmocka_unit_test(test_quantiles_are_right_to_within_a_sixtyfourth),
         cmocka_unit_test(test_nothing_has_no_quantile),
+        cmocka_unit_test(test_a_streak_counts_as_its_values_one_by_one_would),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,8 @@ void load_turn(struct load *, int64_t until_ns, const char *wanted);
 /* Turns until so much time is over or somebody wishes an end. */
 void load_run(struct load *, double seconds, const char *wanted);
 
+enum { SESSION_EXPIRY_S = 3600 }; /* of Sessions that shall outlive their connections */
+
 /* Unique in this run, in letters that all brokers take: "bench-PID-INDEX". */
 enum { CLIENT_ID_SIZE = 24 };
 struct bytes load_client_id(char *out, uint32_t index);

@@ -40,7 +40,7 @@ static void publish(struct publisher *p, struct slot *slot, int64_t time_ns)
 {
     struct flows *r = flows_of(&p->peer);
     struct flow *f = p->flow;
-    slot_take(slot, r->spec->qos, r->copies, time_ns);
+    slot_take(slot, r->spec->qos, r->is_away ? 0 : r->copies, time_ns);
     flow_encode(f, f->published, window_packet_id(&f->window, slot), time_ns,
                 peer_room(&p->peer, f->frame_size));
     f->published++;
@@ -82,6 +82,14 @@ void publisher_publish(struct publisher *p, int64_t time_ns)
 
 /* ------------------------------------------------------------------------------ the answers --- */
 
+/* PUBACK or PUBREC: from here on the message is the broker's [MQTT-4.3.2-4] [MQTT-4.3.3-8]. */
+static void count_answer(struct flows *r, int64_t sent_ns)
+{
+    if (r->is_away)
+        r->load.result->delivered += r->load.is_counting;
+    flows_count_time(r, &r->answer, sent_ns);
+}
+
 /* The answer to a PUBLISH or PUBREL: it must be the one that is due. */
 static void on_answer(struct peer *peer, const struct packet *packet, enum awaits due,
                       enum awaits next)
@@ -97,6 +105,8 @@ static void on_answer(struct peer *peer, const struct packet *packet, enum await
                    reason_text(ack->reason));
     slot->awaits = next;
     flows_on_progress(r);
+    if (due != AWAITS_PUBCOMP)
+        count_answer(r, slot->time_ns);
     if (next == AWAITS_PUBCOMP) {
         peer_ack(peer, PACKET_PUBREL, ack->packet_id);
         return;

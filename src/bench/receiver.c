@@ -30,6 +30,21 @@ static const char *tick_off(const struct flow *f, const struct stamp *stamp)
     return NULL;
 }
 
+/* Of a topic that it has subscribed to? */
+static bool is_mine(const struct receiver *r, const struct flow *f, uint64_t number)
+{
+    return f->plan->scheme != TOPIC_IN_TURN ||
+           flow_topic_index(f, number) % r->topics_step == r->topics_mine;
+}
+
+/* Has it got all of this flow that come before? */
+static bool is_next(const struct receiver *r, const struct flow *f, uint64_t next, uint64_t number)
+{
+    while (next < number && !is_mine(r, f, next))
+        next++;
+    return next == number;
+}
+
 const char *receiver_take(struct receiver *r, const struct publish *m, struct arrival *out)
 {
     *out = (struct arrival){ .flow = NULL };
@@ -47,14 +62,13 @@ const char *receiver_take(struct receiver *r, const struct publish *m, struct ar
     const char *wrong = flow_check(f, number, m);
     if (wrong != NULL)
         return wrong;
-    if (f->plan->scheme == TOPIC_IN_TURN &&
-        flow_topic_index(f, number) % r->topics_step != r->topics_mine)
+    if (!is_mine(r, f, number))
         return "was meant for somebody else";
     if (number < r->next[index])
         return "came twice, or after a later one";
-    if (number > r->next[index] && !r->may_skip)
+    if (!r->may_skip && !is_next(r, f, r->next[index], number))
         return "came before an earlier one, which is late or lost";
-    wrong = tick_off(f, &out->stamp);
+    wrong = r->is_late ? NULL : tick_off(f, &out->stamp);
     if (wrong == NULL)
         r->next[index] = number + 1;
     return wrong;

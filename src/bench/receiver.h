@@ -2,7 +2,8 @@
  *
  * A receiver knows which number of each of its flows comes next.  Where it gets every message, that
  * one must come; where it gets a part (of many topics, of a group's messages, of what was not
- * lost), numbers must rise.  Pure, but for the window it ticks off. */
+ * lost), numbers must rise.  So whoever has got as many as there were has got each of them once.
+ * Pure, but for the window it ticks off. */
 #pragma once
 
 #include "bench/flow.h"
@@ -11,7 +12,8 @@ struct receiver {
     struct flow *flows;    /* all of the run */
     uint32_t first, count; /* those that it gets */
     uint64_t *next;        /* of each of these */
-    bool may_skip;
+    bool may_skip;         /* who knows what: else all that is for it comes */
+    bool is_late; /* gets what was kept for it: its messages' slots have gone to later ones */
     uint32_t topics_mine, topics_step; /* TOPIC_IN_TURN: gets topic n iff n % step == mine */
 };
 

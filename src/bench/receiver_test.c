@@ -213,6 +213,38 @@ static void a_message_must_be_for_its_receiver(void **state)
     scene_fini(&s);
 }
 
+/* Ten topics, of which each third is its; all were published before the first one comes. */
+static void what_was_kept_comes_when_its_slots_have_gone_to_others(void **state)
+{
+    struct scene s;
+    uint8_t frame[FRAME_MAX];
+    scene_init(&s, plans[3]);
+    s.receiver.is_late = true;
+    s.receiver.topics_mine = 1;
+    s.receiver.topics_step = 3;
+    struct flow *f = &s.flows[0];
+    uint64_t mine[20];
+    size_t count = 0;
+    for (uint64_t n = 0; n < 20; n++) {
+        publish(f, 0, frame);
+        if (flow_topic_index(f, n) % 3 == 1)
+            mine[count++] = n;
+    }
+    for (size_t i = 0; i + 1 < count; i++) {
+        static const struct {
+            size_t ahead;
+            const char *wrong;
+        } rows[] = { { 1, too_early }, { 0, "right" }, { 0, too_late } };
+        for (size_t row = 0; row < 3; row++) {
+            uint64_t number = mine[i + rows[row].ahead];
+            flow_encode(f, number, 1, time_of(number), frame);
+            const char *wrong = judge(&s, frame, f->frame_size);
+            assert_string_equal(wrong == NULL ? "right" : wrong, rows[row].wrong);
+        }
+    }
+    scene_fini(&s);
+}
+
 static void each_topic_has_its_turn(void **state)
 {
     static const uint32_t counts[] = { 1, 2, 7, 1000, 7919, 100000 };
@@ -269,6 +301,7 @@ int main(void)
         cmocka_unit_test(order_and_number),
         cmocka_unit_test(once_for_a_group),
         cmocka_unit_test(a_message_must_be_for_its_receiver),
+        cmocka_unit_test(what_was_kept_comes_when_its_slots_have_gone_to_others),
         cmocka_unit_test(each_topic_has_its_turn),
         cmocka_unit_test(filters_match_the_topics_they_are_for),
     };

@@ -18,6 +18,12 @@ static const struct wording {
     [BENCH_RETAINED] = { "subscribed", "replayed", "message" },
     [BENCH_DRAIN] = { "queued", "drained", "message" },
 };
+static const struct wording away = { "published", "acknowledged", "message" };
+
+static const struct wording *wording_of(const struct bench_spec *s)
+{
+    return s->sessions == SESSIONS_AWAY ? &away : &wordings[s->kind];
+}
 
 /* ------------------------------------------------------------------------ numbers as text ----- */
 
@@ -110,6 +116,9 @@ static void print_wiring(FILE *out, const struct bench_spec *s)
 static void print_messages(FILE *out, const struct bench_spec *s)
 {
     print_wiring(out, s);
+    if (s->sessions != SESSIONS_CLEAN)
+        fprintf(out, ", persistent sessions%s",
+                s->sessions == SESSIONS_AWAY ? " that are away" : "");
     if (s->with_new_topics)
         fprintf(out, ", a new topic for every message");
     if (s->churn > 0)
@@ -168,7 +177,7 @@ void report_spec(FILE *out, const struct bench_spec *s)
 void report_progress(FILE *out, const struct bench_spec *s, double seconds, uint64_t published,
                      uint64_t delivered)
 {
-    const struct wording *w = &wordings[s->kind];
+    const struct wording *w = wording_of(s);
     uint64_t rate = (uint64_t)per((double)delivered, seconds);
     if (seconds <= 0)
         fprintf(out, "  preparing");
@@ -190,7 +199,7 @@ static void print_count(FILE *out, const char *label, uint64_t count, double sec
 
 static void print_counts(FILE *out, const struct bench_spec *s, const struct bench_result *r)
 {
-    const struct wording *w = &wordings[s->kind];
+    const struct wording *w = wording_of(s);
     if (w->published != NULL)
         print_count(out, w->published, r->published, r->seconds);
     print_count(out, w->delivered, r->delivered, r->seconds);
@@ -200,12 +209,11 @@ static void print_counts(FILE *out, const struct bench_spec *s, const struct ben
         fprintf(out, "  %-12s %14s\n", "lost", count_text(r->lost).s);
 }
 
-static void print_latency(FILE *out, const struct bench_result *r)
+static void print_latency(FILE *out, const char *label, const struct histogram *h)
 {
-    const struct histogram *h = &r->latency;
     if (h->count == 0)
         return;
-    fprintf(out, "  %-12s p50 %s   p99 %s   p99.9 %s   max %s\n", "latency",
+    fprintf(out, "  %-12s p50 %s   p99 %s   p99.9 %s   max %s\n", label,
             time_text(histogram_quantile(h, 0.5)).s, time_text(histogram_quantile(h, 0.99)).s,
             time_text(histogram_quantile(h, 0.999)).s, time_text(h->max).s);
 }
@@ -237,7 +245,9 @@ static void print_memory(FILE *out, const struct bench_spec *s, const struct ben
                      : s->kind == BENCH_RETAINED ? s->topics
                                                  : 0;
     if (parts > 0 && more > 0)
-        fprintf(out, ": %s per %s", size_text(more / parts).s, wordings[s->kind].unit);
+        fprintf(out, ": %s per %s", size_text(more / parts).s, wording_of(s)->unit);
+    if (s->kind == BENCH_DRAIN)
+        fprintf(out, "; %s with all queues full", size_text(r->memory_begin).s);
     fputc('\n', out);
 }
 
@@ -257,13 +267,14 @@ static void print_warnings(FILE *out, const struct bench_spec *s, const struct b
 
 void report_text(FILE *out, const struct bench_spec *s, const struct bench_result *r)
 {
-    const char *unit = wordings[s->kind].unit;
+    const char *unit = wording_of(s)->unit;
     if (r->is_partial && r->delivered == 0) {
         fprintf(out, "  interrupted before anything was measured\n");
         return;
     }
     print_counts(out, s, r);
-    print_latency(out, r);
+    print_latency(out, "latency", &r->latency);
+    print_latency(out, s->qos == 2 ? "PUBREC" : "PUBACK", &r->answer);
     print_broker_cpu(out, unit, r);
     print_memory(out, s, r);
     fprintf(out, "  %-12s %s per %s, %.0f %% of a CPU\n", "clients' CPU",
@@ -315,14 +326,21 @@ static void json_spec(FILE *out, const struct bench_spec *s)
     json_count(out, "churn", s->churn);
 }
 
-static void json_latency(FILE *out, const struct histogram *h)
+static void json_time(FILE *out, const char *name, const char *which, const struct histogram *h,
+                      double ns)
 {
-    bool is_known = h->count > 0;
-    json_maybe(out, "latency_p50_us", is_known, (double)histogram_quantile(h, 0.5) / 1e3);
-    json_maybe(out, "latency_p99_us", is_known, (double)histogram_quantile(h, 0.99) / 1e3);
-    json_maybe(out, "latency_p99_9_us", is_known, (double)histogram_quantile(h, 0.999) / 1e3);
-    json_maybe(out, "latency_max_us", is_known, (double)h->max / 1e3);
-    json_maybe(out, "latency_mean_us", is_known, per((double)h->sum, (double)h->count) / 1e3);
+    char both[40];
+    (void)snprintf(both, sizeof both, "%s_%s_us", name, which); /* fits */
+    json_maybe(out, both, h->count > 0, ns / 1e3);
+}
+
+static void json_latency(FILE *out, const char *name, const struct histogram *h)
+{
+    json_time(out, name, "p50", h, (double)histogram_quantile(h, 0.5));
+    json_time(out, name, "p99", h, (double)histogram_quantile(h, 0.99));
+    json_time(out, name, "p99_9", h, (double)histogram_quantile(h, 0.999));
+    json_time(out, name, "max", h, (double)h->max);
+    json_time(out, name, "mean", h, per((double)h->sum, (double)h->count));
 }
 
 static void json_cost(FILE *out, const struct bench_result *r)
@@ -338,6 +356,7 @@ static void json_cost(FILE *out, const struct bench_result *r)
     json_number(out, "clients_cpu_s", r->clients_cpu_s);
     json_number(out, "clients_cpu_us_per_message", us_per_unit(r->clients_cpu_s, r));
     json_bytes(out, "memory_before", r->memory_before);
+    json_bytes(out, "memory_begin", r->memory_begin);
     json_bytes(out, "memory_after", r->memory_after);
     json_maybe(out, "memory_per_connection", has_memory && r->connections > 0,
                per(more, r->connections));
@@ -354,7 +373,8 @@ void report_json(FILE *out, const struct bench_spec *s, const struct bench_resul
     json_count(out, "churned", r->churned);
     json_number(out, "published_per_s", per((double)r->published, r->seconds));
     json_number(out, "delivered_per_s", per((double)r->delivered, r->seconds));
-    json_latency(out, &r->latency);
+    json_latency(out, "latency", &r->latency);
+    json_latency(out, "answer", &r->answer);
     json_cost(out, r);
     json_count(out, "connections", r->connections);
     fprintf(out, "\"interrupted\":%s}\n", r->is_partial ? "true" : "false");

@@ -54,6 +54,12 @@ static void test_what_runs_is_told_in_one_line(void **state)
         { "churn", "churn: 100 publishers, a subscriber each, 100 SUBSCRIBE and UNSUBSCRIBE under "
                    "way beside them; QoS 0, 64 bytes, 1,000 under way each; MQTT 3.1.1; 5 s\n" },
         { "connect", "connect: 50 clients at a time connect and disconnect; MQTT 3.1.1; 5 s\n" },
+        { "durable-offline",
+          "durable-offline: 100 publishers, 10 topics, a subscription of one of 10 clients to "
+          "each, persistent sessions that are away; QoS 1, 200 bytes, 1,000 under way each; MQTT "
+          "3.1.1; 2 s\n" },
+        { "durable-qos2", "durable-qos2: 100 publishers, a subscriber each, persistent sessions; "
+                          "QoS 2, 64 bytes, 1,000 under way each; MQTT 3.1.1; 5 s\n" },
         { "drain", "drain: 100 sessions with 1,000 queued messages each; QoS 1, 64 bytes; MQTT "
                    "3.1.1; 5 s\n" },
     };
@@ -74,6 +80,7 @@ static struct bench_result some_result(void)
     r.cpu_system_s = 0.3;
     r.clients_cpu_s = 1;
     r.memory_before = 1000;
+    r.memory_begin = 2000;
     r.memory_after = 21 * 1024 * 1024;
     r.connections = 200;
     histogram_add(&r.latency, 800, 1);
@@ -95,6 +102,31 @@ static void test_text_is_for_people(void **state)
                         "  memory       21.0 MiB, 21.0 MiB more than before\n"
                         "  clients' CPU 0.250 us per message, 50 % of a CPU\n");
     free(p.text);
+}
+
+/* Who is away gets nothing: what counts is when the broker has it. */
+static void test_messages_for_who_is_away_are_acknowledged(void **state)
+{
+    static const struct {
+        uint8_t qos;
+        const char *line;
+    } rows[] = {
+        { 1, "  PUBACK       p50 800 us   p99 800 us   p99.9 800 us   max 800 us\n" },
+        { 2, "  PUBREC       p50 800 us   p99 800 us   p99.9 800 us   max 800 us\n" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct page p;
+        struct bench_spec spec = some_spec("durable-offline");
+        struct bench_result r = { .published = 1000, .delivered = 1000, .seconds = 1 };
+        spec.qos = rows[i].qos;
+        histogram_add(&r.answer, 800000, 1);
+        report_text(page_open(&p), &spec, &r);
+        const char *text = page_close(&p);
+        assert_non_null(strstr(text, "  acknowledged          1,000          1,000/s\n"));
+        assert_non_null(strstr(text, rows[i].line));
+        assert_null(strstr(text, "latency"));
+        free(p.text);
+    }
 }
 
 static void test_warnings(void **state)
@@ -136,6 +168,9 @@ static void test_memory_is_divided_where_that_means_something(void **state)
           "  memory       8.58 MiB, 8.58 MiB more than before: 900 bytes per "
           "connection\n" },
         { "fan-in", 3000, 2000, "  memory       2,000 bytes, 1,000 bytes less than before\n" },
+        { "drain", 3000, 2000,
+          "  memory       2,000 bytes, 1,000 bytes less than before; 9.00 MiB with all queues "
+          "full\n" },
         { "fan-in", -1, -1, NULL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -143,6 +178,7 @@ static void test_memory_is_divided_where_that_means_something(void **state)
         struct bench_result r = some_result();
         r.memory_before = rows[i].before;
         r.memory_after = rows[i].after;
+        r.memory_begin = 9 * 1024 * 1024;
         r.connections = 10000;
         report_text(page_open(&p), scenario_find(rows[i].scenario), &r);
         const char *text = page_close(&p), *line = strstr(text, "  memory");
@@ -159,6 +195,7 @@ static void test_json_is_for_programs(void **state)
     struct page p;
     struct bench_result r = some_result();
     struct bench_spec spec = some_spec("p2p-qos0");
+    histogram_add(&r.answer, 2000, 1);
     report_json(page_open(&p), &spec, &r);
     assert_string_equal(
         page_close(&p),
@@ -167,10 +204,13 @@ static void test_json_is_for_programs(void **state)
         "\"churn\":0,\"seconds\":2,\"published\":4000000,\"delivered\":4000000,\"lost\":0,"
         "\"churned\":0,\"published_per_s\":2000000,\"delivered_per_s\":2000000,"
         "\"latency_p50_us\":0.807,\"latency_p99_us\":15000,\"latency_p99_9_us\":15000,"
-        "\"latency_max_us\":15000,\"latency_mean_us\":7500.4,\"cpu_us_per_message\":0.1,"
+        "\"latency_max_us\":15000,\"latency_mean_us\":7500.4,\"answer_p50_us\":2,"
+        "\"answer_p99_us\":2,\"answer_p99_9_us\":2,\"answer_max_us\":2,\"answer_mean_us\":2,"
+        "\"cpu_us_per_message\":0.1,"
         "\"cpu_user_us_per_message\":0.025,\"cpu_system_us_per_message\":0.075,\"cpu_user_s\":0.1,"
         "\"cpu_system_s\":0.3,\"clients_cpu_s\":1,\"clients_cpu_us_per_message\":0.25,"
-        "\"memory_before\":1000,\"memory_after\":22020096,\"memory_per_connection\":110095.48,"
+        "\"memory_before\":1000,\"memory_begin\":2000,\"memory_after\":22020096,"
+        "\"memory_per_connection\":110095.48,"
         "\"connections\":200,\"interrupted\":false}\n");
     free(p.text);
 }
@@ -180,10 +220,15 @@ static void test_json_of_what_is_unknown_is_null(void **state)
     static const char *const nulls[] = {
         "\"cpu_us_per_message\":null", "\"cpu_user_s\":null",     "\"memory_before\":null",
         "\"memory_after\":null",       "\"latency_p50_us\":null", "\"memory_per_connection\":null",
+        "\"memory_begin\":null",       "\"answer_p99_us\":null",
     };
     struct page p;
     struct bench_result r = {
-        .cpu_user_s = -1, .cpu_system_s = -1, .memory_before = -1, .memory_after = -1
+        .cpu_user_s = -1,
+        .cpu_system_s = -1,
+        .memory_before = -1,
+        .memory_begin = -1,
+        .memory_after = -1,
     };
     report_json(page_open(&p), scenario_find("p2p-qos0"), &r);
     const char *text = page_close(&p);
@@ -198,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_runs_is_told_in_one_line),
         cmocka_unit_test(test_text_is_for_people),
+        cmocka_unit_test(test_messages_for_who_is_away_are_acknowledged),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_memory_is_divided_where_that_means_something),
         cmocka_unit_test(test_json_is_for_programs),

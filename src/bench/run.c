@@ -64,6 +64,7 @@ static void on_begin(void *context)
     const struct bench_watch *outer = r->spec->watch;
     if (outer != NULL && outer->begin != NULL)
         outer->begin(outer->context);
+    r->result->memory_begin = memory_of(r);
     r->own_cpu_before_s = own_cpu_s();
     r->cpu_before = cpu_of(r);
 }
@@ -119,7 +120,7 @@ void bench_run(const struct bench_spec *spec, struct bench_result *result)
     struct bench_watch watch = { on_ready, on_begin, on_end, on_progress, &r, NULL };
     memset(result, 0, sizeof *result);
     watch.stop = outer == NULL ? NULL : outer->stop;
-    result->memory_before = result->memory_after = memory_of(&r);
+    result->memory_before = result->memory_begin = result->memory_after = memory_of(&r);
     dispatch(spec, result, &watch);
     result->is_partial = watch.stop != NULL && *watch.stop != 0;
     if (spec->target.pid == 0)

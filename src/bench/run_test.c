@@ -110,7 +110,9 @@ static void test_every_scenario_finds_what_it_looks_for(void **state)
             struct bench_spec s = small(*state, row->name, versions[v]);
             bench_run(&s, &result);
             assert_true(result.delivered > 0 && result.seconds > 0);
-            assert_true(result.latency.count > 0 && result.latency.count <= result.delivered);
+            assert_true(result.latency.count <= result.delivered);
+            assert_int_equal(result.latency.count > 0, s.sessions != SESSIONS_AWAY);
+            assert_int_equal(result.answer.count > 0, s.kind == BENCH_MESSAGES && s.qos > 0);
             assert_true(result.connections > 0);
             assert_true(result.cpu_user_s >= 0 && result.cpu_system_s >= 0);
             assert_true(result.memory_before > 0 && result.memory_after > 0);
@@ -136,6 +138,22 @@ static void test_the_figures_of_each_kind(void **state)
     assert_int_equal(result.delivered, result.published);
     assert_int_equal(result.delivered % (s.subscribers * s.queued), 0);
 
+    s.messages = s.subscribers * s.queued;
+    s.seconds = 60;
+    bench_run(&s, &result); /* one round */
+    assert_int_equal(result.delivered, s.messages);
+    assert_true(result.memory_begin > 0);
+
+    s = small(*state, "durable-offline", VERSION_5_0);
+    s.qos = 2;
+    s.messages = 500;
+    s.seconds = 60;
+    s.warm_up = 0;
+    bench_run(&s, &result);
+    assert_int_equal(result.published, 500);
+    assert_int_equal(result.delivered, 500); /* acknowledged */
+    assert_int_equal(result.answer.count, 500);
+
     s = small(*state, "fan-in", VERSION_5_0);
     s.messages = 500;
     s.seconds = 60;
@@ -157,9 +175,9 @@ static bool is_empty_soon(struct server *s)
 
 static void test_nothing_is_left_behind(void **state)
 {
-    static const char *const names[] = { "retained", "drain" };
+    static const char *const names[] = { "retained", "drain", "durable-offline", "durable-qos2" };
     const struct house *h = *state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct bench_spec s = small(h, names[i], VERSION_3_1_1);
         bench_run(&s, &result);
         assert_true(is_empty_soon(h->server));
@@ -190,7 +208,8 @@ static void count_end(void *context)
 
 static void test_whoever_looks_on_may_end_it(void **state)
 {
-    static const char *const names[] = { "p2p-qos2", "open-p2p", "connect", "retained", "drain" };
+    static const char *const names[] = { "p2p-qos2", "open-p2p", "connect",
+                                         "retained", "drain",    "durable-offline" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct impatience impatience = { 0 };
         struct bench_watch watch = { .begin = count_begin,

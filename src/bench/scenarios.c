@@ -26,7 +26,7 @@ static const struct bench_spec rows[] = {
     },
     {
         .name = "p2p-qos1",
-        .about = "the same at QoS 1",
+        .about = "100 pairs, each as fast as it can, QoS 1",
         MESSAGES(WIRING_PAIRS, 100, 100),
         .qos = 1,
         .payload_size = 64,
@@ -34,7 +34,7 @@ static const struct bench_spec rows[] = {
     },
     {
         .name = "p2p-qos2",
-        .about = "the same at QoS 2",
+        .about = "100 pairs, each as fast as it can, QoS 2",
         MESSAGES(WIRING_PAIRS, 100, 100),
         .qos = 2,
         .payload_size = 64,
@@ -189,6 +189,61 @@ static const struct bench_spec rows[] = {
         .warm_up = 0.5,
         .seconds = 5,
     },
+    {
+        .name = "durable-offline",
+        .about = "100 publishers to 10 persistent sessions that are away, QoS 1",
+        .kind = BENCH_MESSAGES,
+        .wiring = WIRING_SPREAD,
+        .publishers = 100,
+        .subscribers = 10,
+        .sessions = SESSIONS_AWAY,
+        .qos = 1,
+        .payload_size = 200,
+        .window = 50,
+        .topics = 10,
+        .warm_up = 0.5,
+        .seconds = 2, /* nobody takes what piles up meanwhile */
+    },
+    {
+        .name = "durable-offline-paced",
+        .about = "2,000 messages/s to 10 persistent sessions that are away, come what may",
+        MESSAGES(WIRING_SPREAD, 100, 10),
+        .sessions = SESSIONS_AWAY,
+        .qos = 1,
+        .payload_size = 200,
+        .rate = 2000,
+        .topics = 10,
+    },
+    {
+        .name = "durable-connected",
+        .about = "p2p-qos1 with subscribers whose sessions are persistent",
+        MESSAGES(WIRING_PAIRS, 100, 100),
+        .sessions = SESSIONS_DURABLE,
+        .qos = 1,
+        .payload_size = 64,
+        .window = 50,
+    },
+    {
+        .name = "durable-qos2",
+        .about = "p2p-qos2 with subscribers whose sessions are persistent",
+        MESSAGES(WIRING_PAIRS, 100, 100),
+        .sessions = SESSIONS_DURABLE,
+        .qos = 2,
+        .payload_size = 64,
+        .window = 50,
+    },
+    {
+        .name = "durable-queue-drain",
+        .about = "10 persistent sessions come back to 10,000 queued messages each",
+        .kind = BENCH_DRAIN,
+        .subscribers = 10,
+        .qos = 1,
+        .payload_size = 200,
+        .window = 1000,
+        .queued = 10000,
+        .warm_up = 0.5,
+        .seconds = 5,
+    },
 };
 
 enum { ROWS = sizeof rows / sizeof rows[0] };
@@ -278,6 +333,8 @@ static bool check_relay(const struct bench_spec *s, struct buffer *error)
     if (s->kind != BENCH_MESSAGES || !is_plain || s->churn > 0)
         return fault(error, "%s needs a broker: a relay knows no %s", s->name,
                      s->kind == BENCH_MESSAGES ? "subscriptions" : "MQTT");
+    if (s->sessions != SESSIONS_CLEAN)
+        return fault(error, "%s needs a broker: a relay knows no Sessions", s->name);
     if (s->wiring != WIRING_PAIRS && s->qos > 0)
         return fault(error, "%s at QoS %u needs a broker: a relay can only do pairs", s->name,
                      s->qos);
@@ -292,6 +349,8 @@ bool scenario_check(const struct bench_spec *s, struct buffer *error)
     if (s->payload_size < payload_min(s))
         return fault(error, "%s needs payloads of at least %u bytes, to tell messages apart",
                      s->name, payload_min(s));
+    if (s->sessions == SESSIONS_AWAY && s->qos == 0)
+        return fault(error, "%s needs QoS 1 or 2: nobody has to keep messages of QoS 0", s->name);
     if (s->kind == BENCH_CONNECT && s->window > OPENING_MAX)
         return fault(error, "%s can have at most %u connections under way", s->name, OPENING_MAX);
     if (s->kind == BENCH_RETAINED && s->qos > 1)

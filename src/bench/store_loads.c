@@ -57,10 +57,13 @@ static void check_suback(const struct peer *p, const struct suback *suback, uint
         bench_fail("client %u: the subscription was not granted", p->index);
 }
 
-/* Rounds begin until the time is over; the last one goes on to its end. */
+/* Rounds begin until the time is over or there were messages enough; the last one goes on to its
+ * end. */
 static bool round_begins(const struct load *l, int64_t since_ns, double seconds)
 {
-    return !load_is_stopped(l) && (double)(l->loop.now_ns - since_ns) < seconds * 1e9;
+    uint64_t most = l->spec->messages;
+    bool has_all = most > 0 && l->result->published >= most;
+    return !load_is_stopped(l) && !has_all && (double)(l->loop.now_ns - since_ns) < seconds * 1e9;
 }
 
 /* --------------------------------------------------------------------------------- retained --- */
@@ -290,10 +293,9 @@ static void on_session_open(struct peer *p)
 
 static void session_open(struct session *s, bool clean_start)
 {
-    enum { EXPIRY_S = 3600 };
     struct peer_connect connect = { .clean_start = clean_start };
     connect.client_id = load_client_id(s->id, s->peer.index);
-    connect.session_expiry = clean_start ? 0 : EXPIRY_S;
+    connect.session_expiry = clean_start ? 0 : SESSION_EXPIRY_S;
     s->next = 0;
     s->since_ns = loop_now(s->peer.loop);
     peer_open(&s->peer, &connect);

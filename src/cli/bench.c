@@ -163,7 +163,7 @@ static int print_list(void)
 {
     const struct bench_spec *row;
     for (size_t i = 0; (row = scenario_at(i)) != NULL; i++)
-        printf("%-16s%s\n", row->name, row->about);
+        printf("%-22s%s\n", row->name, row->about);
     return STATUS_OK;
 }
 
@@ -186,7 +186,8 @@ static int print_help(void)
         "How long:\n"
         " -t, --seconds SECONDS     publish for so long (5)\n"
         " --warm-up SECONDS         and before that so long without counting (0.5)\n"
-        " -m, --messages N          publish so many messages; without -t however long it takes\n"
+        " -m, --messages N          publish so many messages; without -t however long it takes;\n"
+        "                           drain: so many in all sessions, once\n"
         "Changes to the scenario:\n"
         " -q, --qos QOS             0, 1 or 2\n"
         " -s, --size BYTES          of each payload\n"

@@ -59,7 +59,7 @@ static const struct change_option {
                              OF_MESSAGES | OF_IDLE | OF_RETAINED | OF_DRAIN },
     [CHANGE_TOPICS] = { NULL, "--topics", 1, 10000000, OF_MESSAGES | OF_RETAINED },
     [CHANGE_QUEUED] = { NULL, "--queued", 1, 10000000, OF_DRAIN },
-    [CHANGE_MESSAGES] = { "-m", "--messages", 1, INT64_MAX, OF_MESSAGES },
+    [CHANGE_MESSAGES] = { "-m", "--messages", 1, INT64_MAX, OF_MESSAGES | OF_DRAIN },
 };
 
 struct parser {
@@ -287,6 +287,21 @@ static void set_times(struct bench_spec *s, const struct bench_options *o)
         s->warm_up = 0;
 }
 
+/* A number of messages in all is one round of draining them. */
+static bool share_queued(struct bench_spec *s, const struct bench_options *o, struct buffer *error)
+{
+    enum { QUEUED_MAX = 10000000 }; /* as --queued */
+    if (s->kind != BENCH_DRAIN || s->messages == 0)
+        return true;
+    if (o->changes[CHANGE_QUEUED] >= 0)
+        return fault(error, "%s takes --queued or --messages, not both", s->name);
+    if (s->messages % s->subscribers != 0 || s->messages / s->subscribers > QUEUED_MAX)
+        return fault(error, "%s needs as many messages for each of %u sessions, at most %d",
+                     s->name, s->subscribers, QUEUED_MAX);
+    s->queued = (uint32_t)(s->messages / s->subscribers);
+    return true;
+}
+
 static bool change_all(struct bench_spec *s, const struct bench_spec *row,
                        const struct bench_options *o, struct buffer *error)
 {
@@ -306,7 +321,7 @@ static bool change_all(struct bench_spec *s, const struct bench_spec *row,
                      row->name);
     complete_pairs(s, o);
     set_times(s, o);
-    return scenario_check(s, error);
+    return share_queued(s, o, error) && scenario_check(s, error);
 }
 
 static bool add_spec(struct bench_options *o, const struct bench_spec *row, struct buffer *error)

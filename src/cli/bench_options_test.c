@@ -122,6 +122,10 @@ static void what_follows_from_options(void **state)
     s = parse_one(&f, "p2p-qos0 -m 1000");
     assert_true(s->seconds > 3600 && s->warm_up == 0); /* the messages end it, not the time */
     end(&f);
+    s = parse_one(&f, "drain -m 5000 --subscribers 50");
+    assert_int_equal(s->queued, 100); /* so many in all */
+    assert_true(s->seconds > 3600 && s->warm_up == 0);
+    end(&f);
     s = parse_one(&f, "p2p-qos0 -u user");
     assert_string_equal(s->target.password, "from the environment");
     end(&f);
@@ -193,6 +197,10 @@ static void nonsense_is_refused_with_a_reason(void **state)
         { "p2p-qos0 --publishers 2 --subscribers 3", "p2p-qos0 is made of pairs" },
         { "p2p-qos0 --topics 5", "--topics means nothing to p2p-qos0" },
         { "p2p-qos0 --queued 5", "--queued means nothing to p2p-qos0" },
+        { "drain -m 5", "drain needs as many messages for each of 100 sessions" },
+        { "drain -m 1000000000000", "at most 10000000" },
+        { "drain -m 100 --queued 1", "drain takes --queued or --messages" },
+        { "durable-offline -q 0", "needs QoS 1 or 2" },
         { "idle -s 100", "--size means nothing to idle" },
         { "connect --rate 100", "--rate means nothing to connect" },
         { "all -q 1", "--qos means nothing to connect" },
