@@ -21,6 +21,7 @@
 
 enum {
     ZEROS_STEP = 256 * 1024,
+    ZEROS_PIECE = 16 * 1024,
     COPY_STEP = 256 * 1024,
     BATCH_KEPT = 4 * 1024 * 1024, /* a buffer that was larger once goes */
     SPARES_MIN = 2,
@@ -344,26 +345,32 @@ struct bytes journal_pending(const struct journal *j, uint64_t offset)
     return bytes_after(buffer_bytes(&j->batch), (size_t)(offset - j->batch_at));
 }
 
-/* Zeros behind the batch, if it reaches into blocks that were never written.  They only make things
- * faster: where there is no memory for them there are none. */
-static size_t write_ahead(struct journal *j)
+/* Zeros behind the batch, if it reaches into blocks that were never written.  In small pieces: the
+ * kernel counts a whole piece as written again whenever a part of it is. */
+static int write_ahead(struct journal *j)
 {
+    static const uint8_t zeros[ZEROS_PIECE];
     uint64_t end = j->batch_at + j->batch.size;
     if (end <= j->written_to)
         return 0;
     uint64_t to = (end + ZEROS_STEP - 1) / ZEROS_STEP * ZEROS_STEP;
-    size_t zeros = (size_t)((to < j->capacity ? to : j->capacity) - end);
-    uint8_t *room = buffer_reserve(&j->batch, zeros);
-    if (room == NULL)
-        return 0;
-    memset(room, 0, zeros);
-    return zeros;
+    if (to > j->capacity)
+        to = j->capacity;
+    for (uint64_t at = end, next; at < to; at = next) {
+        next = (at / ZEROS_PIECE + 1) * ZEROS_PIECE;
+        struct bytes piece = bytes_of(zeros, (size_t)((next < to ? next : to) - at));
+        int result = j->file->ops->write_at(j->file, piece, at);
+        if (result < 0)
+            return result;
+    }
+    j->written_to = to;
+    return 0;
 }
 
 int journal_write(struct journal *j)
 {
     assert(j->batch_records > 0);
-    size_t size = j->batch.size, zeros = write_ahead(j);
+    size_t size = j->batch.size;
     struct batch_header h = {
         .records = j->batch_records,
         .sequence = j->sequence + 1,
@@ -371,13 +378,12 @@ int journal_write(struct journal *j)
         .unsynced = j->unsynced,
     };
     batch_header_encode(&h, segment_seed(j->store_id, j->segment), j->batch.data);
-    int result =
-        j->file->ops->write_at(j->file, bytes_of(j->batch.data, size + zeros), j->batch_at);
+    int result = j->file->ops->write_at(j->file, bytes_of(j->batch.data, size), j->batch_at);
+    if (result == 0)
+        result = write_ahead(j);
     if (result < 0)
         return result;
     j->batch_at += size;
-    if (j->written_to < j->batch_at + zeros)
-        j->written_to = j->batch_at + zeros;
     j->sequence++;
     j->unsynced++;
     j->batch.size = 0;
