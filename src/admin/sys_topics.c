@@ -7,6 +7,7 @@
 #include "admin/sys_topics.h"
 #include "base/memory.h"
 #include "broker/publication.h"
+#include "broker/storage.h"
 #include "broker/worker.h"
 #include <math.h>
 #include <pthread.h>
@@ -161,6 +162,23 @@ static void put_stores(struct sys_topics *t, struct worker *w)
     put(t, w, "heap/maximum", (int64_t)memory_used_max());
 }
 
+/* The store's own figures, which exist with persistence only.  room/low is the alarm: messages that
+ * would have to be stored are refused. */
+static void put_persistence(struct sys_topics *t, struct worker *w)
+{
+    struct storage *storage = t->server->storage;
+    if (storage == NULL)
+        return;
+    struct store_stats stats = storage_stats(storage);
+    put(t, w, "persistence/bytes", (int64_t)stats.bytes);
+    put(t, w, "persistence/bytes/live", (int64_t)stats.live_bytes);
+    put(t, w, "persistence/bytes/written", (int64_t)stats.bytes_written);
+    put(t, w, "persistence/segments", (int64_t)stats.segments);
+    put(t, w, "persistence/commits", (int64_t)stats.batches_written);
+    put(t, w, "persistence/queued messages", (int64_t)stats.entries);
+    put(t, w, "persistence/room/low", storage_has_room(storage, 0) ? 0 : 1);
+}
+
 static void put_loads(struct sys_topics *t, struct worker *w)
 {
     double minutes = (double)(w->now_ns - t->last_ns) / (60.0 * (double)SECOND_NS);
@@ -269,6 +287,7 @@ static void run(struct server_job *job, struct worker *w)
         put_clients(t, w);
         put_packets(t, w);
         put_stores(t, w);
+    put_persistence(t, w);
         put_loads(t, w);
         t->next_figures_ns = next_time(t, w, interval_ns);
     }

@@ -240,7 +240,8 @@ int client_store_session(struct client *c, bool is_connected)
                                 .username = client_username(c),
                                 .expiry_s = c->session_expiry_s,
                                 .is_connected = is_connected,
-                                .since_ns = w->now_ns + worker_clock_ns(w) };
+                                .since_ns = w->now_ns + worker_clock_ns(w),
+                                .sent = is_connected ? 0 : session_sent_count(c->session) };
     int result = 0;
     if (c->will != NULL) {
         result = stored_message_write(&will, c->will->message, worker_clock_ns(w));

@@ -146,7 +146,8 @@ static int restore_session(struct recovery *r, uint64_t key, const struct stored
     if (result != 0)
         return result;
     if (queue.count > 0)
-        session_restore_queue(c->session, queue.first, queue.count);
+        session_restore_queue(c->session, queue.first, queue.count,
+                              s->is_connected ? UINT32_MAX : s->sent);
     restore_timers(r, c, s);
     return 0;
 }
@@ -368,6 +369,12 @@ static int walk(struct recovery *r, uint8_t kind,
     return r->error;
 }
 
+static void count_all(const struct recovery *r)
+{
+    for (size_t i = 0; i < r->session_count; i++)
+        client_after_session(r->sessions[i].client);
+}
+
 static int remove_strays(struct recovery *r)
 {
     if (r->error == 0 && r->removals.size > 0)
@@ -403,6 +410,7 @@ int recover(struct server *s, struct store *store, int64_t began_ns)
     drop_strays(&r);
     forget_groups(s);
     if (remove_strays(&r) == 0) {
+        count_all(&r);
         atomic_store(&s->next_key, r.key_max + 1);
         retained_note_updates(s->retained);
         log_outcome(&r, began_ns);

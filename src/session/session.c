@@ -598,10 +598,19 @@ int session_set_durable(struct session *s, bool is_durable)
     return 0;
 }
 
-void session_restore_queue(struct session *s, uint64_t first, uint64_t count)
+void session_restore_queue(struct session *s, uint64_t first, uint64_t count, uint32_t sent)
 {
+    uint16_t window = s->options->inflight_max;
     assert(s->disk != NULL && queue_count(&s->queue) == 0);
-    disk_queue_restore(s->disk, first, count, s->options->inflight_max);
+    disk_queue_restore(s->disk, first, count, sent < window ? sent : window);
+}
+
+uint32_t session_sent_count(const struct session *s)
+{
+    uint32_t count = 0;
+    for (const struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
+        count += d->seq != 0 && d->state != DELIVERY_AWAITS_PUBCOMP;
+    return count;
 }
 
 int session_restore_released(struct session *s, uint64_t seq)

@@ -475,7 +475,7 @@ static void crash(struct world *w)
         if (it->is_open && it->is_received)
             assert_int_equal(session_restore_released(w->session, seq), 0);
     }
-    session_restore_queue(w->session, first, count);
+    session_restore_queue(w->session, first, count, UINT32_MAX);
 }
 
 /* ---------------------------------------------------------------------------------- checks ---- */

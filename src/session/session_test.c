@@ -83,7 +83,7 @@ static const char *perform_stored(struct story *t, const char *word, unsigned n,
     if (strcmp(word, "durable") == 0)
         assert_int_equal(session_set_durable(t->session, n != 0), 0);
     else if (strcmp(word, "restore") == 0)
-        session_restore_queue(t->session, n, count);
+        session_restore_queue(t->session, n, count, UINT32_MAX);
     else if (strcmp(word, "released") == 0)
         return session_restore_released(t->session, n) == 0 ? "" : "in use";
     else if (strncmp(word, "unsafe", 6) == 0)
