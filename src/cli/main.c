@@ -20,6 +20,7 @@ static const struct command commands[] = {
     { "pub", "mosquitto_pub", cli_pub, "publish messages" },
     { "sub", "mosquitto_sub", cli_sub, "subscribe to topics and print what arrives" },
     { "bench", NULL, cli_bench, "load a broker with messages, and measure" },
+    { "store", NULL, cli_store, "check, dump, copy and repair what a broker keeps on disk" },
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
