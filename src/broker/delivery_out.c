@@ -226,12 +226,21 @@ void client_after_session(struct client *c)
         load_more(c);
 }
 
+/* The same for what is on the disk; the answer comes to client_on_loaded. */
+static void expire_on_disk(struct client *c)
+{
+    uint64_t from = c->durable == NULL ? 0 : session_disk_from(c->session);
+    if (from != 0 && !session_is_attached(c->session))
+        (void)staging_expire(c->worker, c->handle, atomic_load(&c->durable->key), from);
+}
+
 void client_tick_full(struct worker *w)
 {
     for (struct list *l = w->full_clients.next, *next; l != &w->full_clients; l = next) {
         struct client *c = container_of(l, struct client_trouble, full_link)->client;
         next = l->next;
         session_drop_expired(c->session, w->now_ns);
+        expire_on_disk(c);
         client_after_session(c);
     }
 }
@@ -398,6 +407,12 @@ void client_on_loaded(struct worker *w, struct store_load *l)
     struct client *c = worker_find_client(w, l->handle);
     if (c == NULL || c->durable == NULL)
         return;
+    if (l->expires) {
+        for (size_t i = 0; i < l->count && session_drop_on_disk(c->session); i++)
+            client_on_drop(c, DROP_EXPIRED);
+        client_after_session(c);
+        return;
+    }
     for (size_t i = 0; i < l->count; i++) {
         if (l->entries[i].message != NULL) {
             take_loaded(c, &l->entries[i]);

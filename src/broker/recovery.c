@@ -336,13 +336,21 @@ static void forget_groups(struct server *s)
     s->known_groups = NULL;
 }
 
+/* From here on new keys are new. */
+static void know_keys(struct recovery *r)
+{
+    uint64_t cursor = 0, queue;
+    while (store_next_queue(r->store, &cursor, &queue))
+        if (queue > r->key_max)
+            r->key_max = queue;
+    atomic_store(&r->server->next_key, r->key_max + 1);
+}
+
 /* Queues of Sessions and groups that are not there. */
 static void drop_strays(struct recovery *r)
 {
     uint64_t cursor = 0, queue;
     while (store_next_queue(r->store, &cursor, &queue)) {
-        if (queue > r->key_max)
-            r->key_max = queue;
         if (find(r, queue) == NULL && !is_of_group(r, queue) &&
             record_drop(&r->removals, queue) != 0)
             (void)fail(r, -ENOMEM);
@@ -402,6 +410,7 @@ int recover(struct server *s, struct store *store, int64_t began_ns)
     if (walk(&r, KEY_SESSION, on_session) == 0 && r.session_count > 0)
         qsort(r.sessions, r.session_count, sizeof *r.sessions, by_key);
     (void)walk(&r, KEY_GROUP, on_group);
+    know_keys(&r); /* subscriptions may need new ones */
     (void)walk(&r, KEY_SUBSCRIPTION, on_subscription);
     (void)walk(&r, KEY_RECEIVED, on_received);
     (void)walk(&r, KEY_RELEASED, on_released);
@@ -411,7 +420,6 @@ int recover(struct server *s, struct store *store, int64_t began_ns)
     forget_groups(s);
     if (remove_strays(&r) == 0) {
         count_all(&r);
-        atomic_store(&s->next_key, r.key_max + 1);
         retained_note_updates(s->retained);
         log_outcome(&r, began_ns);
     } else {

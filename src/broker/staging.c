@@ -143,7 +143,7 @@ void staging_drop_first(struct worker *w, uint64_t key, uint64_t from)
     note_lazy(w);
 }
 
-int staging_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from)
+static int add_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from, bool expires)
 {
     struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
     struct store_load *l = r == NULL ? NULL : memory_alloc_zero(sizeof *l);
@@ -152,10 +152,21 @@ int staging_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from)
     l->handle = handle;
     l->key = key;
     l->from = from;
+    l->expires = expires;
     *r->loads_end = l;
     r->loads_end = &l->next;
     staging_hurry(w);
     return 0;
+}
+
+int staging_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from)
+{
+    return add_load(w, handle, key, from, false);
+}
+
+int staging_expire(struct worker *w, uint64_t handle, uint64_t key, uint64_t from)
+{
+    return add_load(w, handle, key, from, true);
 }
 
 void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent)

@@ -48,6 +48,9 @@ void staging_drop_first(struct worker *w, uint64_t key, uint64_t from); /* seq o
 /* Reads entries of a Session's queue back; the answer comes to client_on_loaded.  0 or -ENOMEM. */
 int staging_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from);
 
+/* Finishes what has expired at the front of its queue; the answer comes to client_on_loaded. */
+int staging_expire(struct worker *w, uint64_t handle, uint64_t key, uint64_t from);
+
 /* Takes over a reference.  is_urgent: no subscriber is about to acknowledge it. */
 void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent);
 void staging_hurry(struct worker *w); /* what is staged had better go soon */

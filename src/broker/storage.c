@@ -101,7 +101,7 @@ struct load_reader {
     struct store_reader reader;
     struct store_load *load;
     struct log *log;
-    int64_t clock_ns;
+    int64_t clock_ns, now_ns;
     size_t bytes;
     bool is_full;
 };
@@ -173,6 +173,49 @@ static void load(struct storage *st, struct store_load *l)
     l->is_last = result == 0 && !r.is_full;
 }
 
+/* One after the other until one has not expired. */
+static bool on_entry_expires(struct store_reader *reader, uint64_t seq, struct bytes data,
+                             struct bytes body)
+{
+    struct load_reader *r = container_of(reader, struct load_reader, reader);
+    bool no_memory;
+    struct message *m = stored_message_read(body, r->clock_ns, &no_memory);
+    bool is_expired = m != NULL && message_is_expired(m, r->now_ns);
+    message_unref(m);
+    if (!is_expired)
+        return false;
+    r->load->entries[r->load->count++] = (struct loaded){ .seq = seq };
+    return r->load->count < SESSION_LOAD_COUNT;
+}
+
+/* Finishes what has expired at the front of a queue that nobody reads.  0, or why the store is
+ * broken. */
+static int expire(struct storage *st, struct store_load *l)
+{
+    struct load_reader r = {
+        .reader = { on_entry_expires, on_damaged },
+        .load = l,
+        .log = st->server->log,
+        .now_ns = env_monotonic_ns(st->env),
+        .clock_ns = env_wall_ns(st->env) - env_monotonic_ns(st->env),
+    };
+    struct buffer records = { 0 };
+    l->entries = memory_alloc(SESSION_LOAD_COUNT * sizeof *l->entries);
+    if (l->entries == NULL || store_read_queue(st->store, l->key, l->from, &r.reader) != 0)
+        return 0;
+    int result = 0;
+    for (size_t i = 0; i < l->count && result == 0; i++)
+        result = record_finish(&records, l->key, l->entries[i].seq);
+    if (result == 0 && records.size > 0)
+        result = store_add(st->store, records.data, records.size);
+    buffer_fini(&records);
+    if (result == -ENOMEM) {
+        l->count = 0; /* they stay */
+        result = 0;
+    }
+    return result;
+}
+
 /* ------------------------------------------------------------------------------------ a turn -- */
 
 /* Nothing is believed any more: what was promised is on the disk already, and nothing else will be
@@ -199,6 +242,9 @@ static void add_request(struct storage *st, struct store_request *r)
         if (result == -ENOENT)
             result = 0;
     }
+    for (struct store_load *l = r->loads; l != NULL && result == 0; l = l->next)
+        if (l->expires)
+            result = expire(st, l);
     if (result != 0)
         fail(st, result);
 }
@@ -308,7 +354,8 @@ bool storage_turn(struct storage *st)
         struct store_request *r = container_of(m, struct store_request, mail);
         next = m->next;
         for (struct store_load *l = r->loads; l != NULL && st->error == 0; l = l->next)
-            load(st, l);
+            if (!l->expires)
+                load(st, l);
         reply(st, r);
     }
     if (st->error == 0)
@@ -440,6 +487,26 @@ static void warn_of_network(struct server *s)
                  s->store_folder);
 }
 
+/* Who comes from Mosquitto has a database there. */
+static void tell_of_import(struct server *s, const struct store *store)
+{
+    const struct config *config = atomic_load(&s->config);
+    const char *location =
+        config->persistence_location == NULL ? "." : config->persistence_location;
+    char path[PATH_SIZE];
+    struct file *file;
+    if (store_stats(store).sequence != 0 || config->persistence_file == NULL)
+        return;
+    snprintf(path, sizeof path, "%s/%s", location, config->persistence_file);
+    if (s->env->files->open(s->env->files, path, FILE_READ, &file) != 0)
+        return;
+    file->ops->close(file);
+    log_line(s->log, LOG_TYPE_NOTICE,
+             "The store is new, and there is Mosquitto's %s: `chappe store import %s` takes over "
+             "what is in it (stop the broker before).",
+             path, path);
+}
+
 int storage_open(struct server *s, struct storage **out)
 {
     const struct config *config = atomic_load(&s->config);
@@ -477,6 +544,7 @@ int storage_open(struct server *s, struct storage **out)
         return result;
     }
     warn_of_network(s);
+    tell_of_import(s, st->store);
     look_around(st, env_monotonic_ns(s->env));
     *out = st;
     return 0;

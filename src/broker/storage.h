@@ -34,6 +34,7 @@ struct store_load {
     struct loaded *entries;     /* the answer */
     size_t count;
     bool is_last; /* no more are on the disk right now */
+    bool expires; /* nothing is loaded: the first ones that have expired are finished */
 };
 
 struct drop_first { /* the first entry of a queue from this seq on is to go */

@@ -707,6 +707,16 @@ void session_load(struct session *s, struct delivery *d)
     }
 }
 
+bool session_drop_on_disk(struct session *s)
+{
+    return s->disk != NULL && disk_queue_drop_first(s->disk);
+}
+
+uint64_t session_disk_from(const struct session *s)
+{
+    return s->disk == NULL || s->disk->count == 0 || s->disk->is_loading ? 0 : s->disk->from;
+}
+
 void session_skip(struct session *s, uint64_t seq)
 {
     if (s->disk != NULL && disk_queue_wants(s->disk, seq))

@@ -177,6 +177,12 @@ bool session_begin_load(struct session *s, uint64_t *from);
  * It is in the queue, not yet sent; or dropped here and still on the disk only, if the Network
  * Connection ended meanwhile. */
 void session_load(struct session *s, struct delivery *d);
+/* While it is not attached: the first of those on the disk only has expired and is finished in the
+ * store.  False: it is not one that can be gone. */
+bool session_drop_on_disk(struct session *s);
+/* Where they begin; 0: there are none, or they are being loaded. */
+uint64_t session_disk_from(const struct session *s);
+
 /* One that could not be read back, in the same order: it is gone. */
 void session_skip(struct session *s, uint64_t seq);
 /* The end of a load, even of one that brought nothing; is_last: no more are on the disk right now,

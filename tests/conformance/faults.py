@@ -839,7 +839,7 @@ def a_broker_that_was_suspended_disconnects_nobody(t):
 
 @fault('F3', 'E4', config=None)
 def at_the_memory_limit_publishers_wait_and_others_are_served(t):
-    broker = t.start_broker('memory_limit 20000000\nmax_queued_bytes 0\nmax_packet_size 100000')
+    broker = t.start_broker('memory_limit 20000000\npersistence_default none\nmax_queued_bytes 0\nmax_packet_size 100000')
     sub, other = t.connect('sub', broker=broker, session_expiry_interval=60), t.connect('other', broker=broker)
     sub.subscribe(t.topic(), qos=1)
     sub.disconnect()

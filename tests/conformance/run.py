@@ -2,6 +2,7 @@
 """Runs the conformance tests against a broker.  See README.md."""
 
 import argparse
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,6 +28,9 @@ class Run:
         self.command = options.broker or f'{DEFAULT_BROKER} broker -c {{conf}}'
 
     def with_workers(self, lines):
+        if self.options.persistence:
+            lines += '\npersistence true\npersistence_location {dir}'
+            lines += '\nuser root' if os.geteuid() == 0 else ''    # whose the folder is
         return lines if self.workers is None else f'{lines}\nworkers {self.workers}'
 
     def chosen(self):
@@ -78,6 +82,7 @@ def parse(arguments):
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument('--broker', metavar='CMD', help='command with {conf} and/or {port} (default: build/release/chappe)')
     p.add_argument('--workers', metavar='N,N', help='run once for each number of workers (default 1,2,8)')
+    p.add_argument('--persistence', action='store_true', help='with persistence true, each broker in its own folder')
     p.add_argument('-k', action='append', metavar='TEXT', help='only tests whose number, name or file contains TEXT')
     p.add_argument('-j', '--jobs', type=int, default=48, help='tests at the same time (default %(default)s)')
     p.add_argument('--deadline', type=float, default=DEADLINE_S, help='safety net of each wait in seconds')
