@@ -176,7 +176,7 @@ static void put_persistence(struct sys_topics *t, struct worker *w)
     put(t, w, "persistence/segments", (int64_t)stats.segments);
     put(t, w, "persistence/commits", (int64_t)stats.batches_written);
     put(t, w, "persistence/queued messages", (int64_t)stats.entries);
-    put(t, w, "persistence/room/low", storage_has_room(storage, 0) ? 0 : 1);
+    put(t, w, "persistence/room/low", storage_is_full(storage) ? 1 : 0);
 }
 
 static void put_loads(struct sys_topics *t, struct worker *w)

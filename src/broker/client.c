@@ -16,6 +16,7 @@
 #include "broker/server.h"
 #include "broker/share_store.h"
 #include "broker/shares.h"
+#include "broker/storage.h"
 #include <errno.h>
 
 #define SECOND_NS INT64_C(1000000000)
@@ -229,12 +230,21 @@ int client_make_durable(struct client *c)
     return store_subscriptions(c);
 }
 
+bool client_may_be_stored(const struct worker *w, const struct client *c, bool says_more)
+{
+    if (!staging_is_on(w) || !storage_is_full(w->server->storage))
+        return true;
+    return c != NULL && c->durable != NULL && !says_more;
+}
+
 int client_store_session(struct client *c, bool is_connected)
 {
     struct worker *w = c->worker;
     struct buffer will = { 0 }, value = { 0 };
     if (c->durable == NULL || !staging_is_on(w))
         return 0;
+    if (is_connected && storage_is_full(w->server->storage))
+        return 0; /* it is there, and will be written when it goes */
     struct durable_key key = { .kind = KEY_SESSION, .session = atomic_load(&c->durable->key) };
     struct stored_session s = { .client_id = client_id_of(c),
                                 .username = client_username(c),
@@ -354,6 +364,7 @@ void client_on_disconnected(struct client *c, enum client_parting how)
         return;
     }
     (void)client_store_session(c, false); /* else it ends later after a restart */
+    staging_hurry(w);
     if (c->session_expiry_s != UINT32_MAX)
         timers_set(w->timers, &c->expiry->timer,
                    w->now_ns + (int64_t)c->session_expiry_s * SECOND_NS);

@@ -161,6 +161,9 @@ void client_deliver_handover(struct client *c, const struct note *n);
 int client_make_durable(struct client *c);
 /* The same for one that comes from the store: its key there, and the next place in its queue. */
 int client_restore_durable(struct client *c, uint64_t key, uint64_t next_seq);
+/* On a full disk: may it be stored as it is to be?  A Session that is stored already and says
+ * nothing new may come back, for that makes room. */
+bool client_may_be_stored(const struct worker *w, const struct client *c, bool says_more);
 /* Writes down what is to be known of the Session itself; nothing if it is not durable.  0 or
  * -ENOMEM. */
 int client_store_session(struct client *c, bool is_connected);

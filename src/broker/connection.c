@@ -231,7 +231,7 @@ void connection_fail(struct connection *c, enum reason reason, const char *text)
 {
     if (c->state == CONNECTION_CLOSED)
         return;
-    if (c->state == CONNECTION_OPEN && version_has_reason_codes(c->version)) {
+    if (connection_may_disconnect(c) && version_has_reason_codes(c->version)) {
         struct packet p = { .type = PACKET_DISCONNECT, .disconnect.reason = reason };
         connection_send(c, &p);
     }

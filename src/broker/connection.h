@@ -144,6 +144,12 @@ void connection_arm(struct connection *c); /* a deadline may have come nearer */
  * (static, Mosquitto's words).  The Will is sent unless told otherwise. */
 void connection_fail(struct connection *c, enum reason reason, const char *text);
 
+/* Is it open, and has CONNACK been sent?  Nothing may come before that [MQTT-3.2.0-1]. */
+static inline bool connection_may_disconnect(const struct connection *c)
+{
+    return c->state == CONNECTION_OPEN && (c->paused & PAUSED_BY_CONNACK) == 0;
+}
+
 /* The same without any packet: the peer has gone, or has said goodbye (clean). */
 void connection_close(struct connection *c, bool is_clean, const char *text);
 

@@ -416,6 +416,12 @@ void on_connack_sent(struct connection *c)
         connection_resume(c, PAUSED_BY_STORE);
 }
 
+/* Than what is stored of the Session? */
+static bool says_more(const struct client *old, const struct worker *w, const struct connect *p)
+{
+    return p->has_will || old == NULL || old->session_expiry_s != session_expiry_s(w, p);
+}
+
 /* The claim is ours to use. */
 static void attach(struct connection *c, const struct connect *p, struct directory_entry *claim)
 {
@@ -428,6 +434,9 @@ static void attach(struct connection *c, const struct connect *p, struct directo
         why = REASON_CONNECTION_RATE_EXCEEDED;
     else if (old == NULL && is_over_session_limit(w))
         why = REASON_SERVER_BUSY;
+    else if (session_expiry_s(w, p) != 0 &&
+             !client_may_be_stored(w, p->clean_start ? NULL : old, says_more(old, w, p)))
+        why = REASON_QUOTA_EXCEEDED; /* the disk is full */
     if (why != REASON_SUCCESS) {
         directory_release(w->server->directory, claim);
         refuse(c, p, why);

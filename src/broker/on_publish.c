@@ -258,7 +258,7 @@ static void apply_back_pressure(struct connection *c)
 static void repeat_receipt(struct connection *c, const struct publish *p)
 {
     struct answer *a;
-    if (c->client->durable == NULL || staging_is_safe(c->worker))
+    if (!staging_is_on(c->worker) || staging_is_safe(c->worker))
         acknowledge(c, p->qos, p->packet_id, REASON_SUCCESS);
     else if ((a = answer_ack(c, PACKET_PUBREC, p->packet_id, REASON_SUCCESS)) != NULL)
         staging_answer(c->worker, a);
@@ -292,6 +292,10 @@ void on_publish(struct connection *c, const struct publish *p, struct bytes whol
     }
     bool is_acknowledged = false;
     why = check_message(c, p, topic);
+    if (why == REASON_SUCCESS && p->qos == 2 && c->client->durable != NULL &&
+        !client_may_be_stored(w, NULL, true))
+        why =
+            REASON_QUOTA_EXCEEDED; /* the disk is full, and its Packet Identifier has to go there */
     if (why == REASON_SUCCESS) {
         why = route(c, p, topic, whole);
         is_acknowledged = !reason_is_error(why);

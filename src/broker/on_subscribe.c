@@ -50,6 +50,8 @@ static enum reason check_request(const struct connection *c, struct request *r)
     if (!auth_permits(client_id_of(client), client_username(client), AUTH_SUBSCRIBE,
                       r->name_filter))
         return REASON_NOT_AUTHORIZED;
+    if (client->durable != NULL && !client_may_be_stored(c->worker, client, true))
+        return REASON_QUOTA_EXCEEDED; /* the disk is full */
     if (max > 0 && few_count(&client->subscriptions) >= max &&
         client_find_subscription(client, r->filter) == NULL)
         return REASON_QUOTA_EXCEEDED;

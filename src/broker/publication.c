@@ -386,11 +386,13 @@ static enum published retain(struct worker *w, struct publication *p)
 {
     struct message *kept = publication_keep(p);
     p->waits = staging_is_on(w) && !bytes_start_with(p->message->topic, BYTES("$SYS/"));
+    if (p->waits && staging_begin(w) != 0)
+        return PUBLISHED_NO_MEMORY;
     int result = kept == NULL ? -ENOMEM
                  : p->waits   ? retained_set_stored(w->server->retained, kept)
                               : retained_set(w->server->retained, kept);
-    if (p->waits)
-        staging_hurry(w);
+    if (p->waits && result == 0)
+        storage_promise(w->server->storage, (int64_t)message_size(kept));
     return result == 0         ? PUBLISHED
            : result == -ENOSPC ? PUBLISHED_NOT_RETAINED
                                : PUBLISHED_NO_MEMORY;

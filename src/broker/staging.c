@@ -174,10 +174,19 @@ void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent)
     struct staging *s = &w->staging;
     list_push_back(&s->deposits, &d->link);
     s->bytes += message_size(d->message);
+    storage_promise(w->server->storage, (int64_t)message_size(d->message));
     if (s->since_ns == INT64_MAX)
         s->since_ns = w->now_ns;
     if (is_urgent)
         staging_hurry(w);
+}
+
+int staging_begin(struct worker *w)
+{
+    if (next_request(w) == NULL)
+        return -ENOMEM;
+    staging_hurry(w);
+    return 0;
 }
 
 void staging_hurry(struct worker *w)
@@ -203,6 +212,7 @@ void staging_settle(struct worker *w, struct deposit *d)
         return;
     list_remove(&d->link);
     s->bytes -= message_size(d->message);
+    storage_promise(w->server->storage, -(int64_t)message_size(d->message));
     if (list_is_empty(&s->deposits))
         s->since_ns = INT64_MAX;
     settle(d);
@@ -390,6 +400,7 @@ static void tell_stored(struct worker *w, const struct deposit_entry *e)
 
 static void on_stored(struct worker *w, struct deposit *d)
 {
+    storage_promise(w->server->storage, -(int64_t)message_size(d->message));
     for (uint32_t i = 0; i < d->count; i++) {
         struct deposit_entry *e = &d->entries[i];
         if (deposit_store(e))

@@ -53,6 +53,9 @@ int staging_expire(struct worker *w, uint64_t handle, uint64_t key, uint64_t fro
 
 /* Takes over a reference.  is_urgent: no subscriber is about to acknowledge it. */
 void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent);
+/* There will be a request, even if nothing is in it: what is stored besides goes with it.  0 or
+ * -ENOMEM. */
+int staging_begin(struct worker *w);
 void staging_hurry(struct worker *w); /* what is staged had better go soon */
 
 /* Every subscriber has finished it before it was written. */

@@ -15,11 +15,14 @@
 enum {
     CLEAN_BYTES = 256 * 1024, /* copied with each commit, at most */
     ROOM_MARGIN = 1024 * 1024,
+    PROMISE_OVERHEAD = 256, /* of a record, its entries, its place in a batch */
     PATH_SIZE = 4096,
 };
 
 #define SECOND_NS        INT64_C(1000000000)
 #define ROOM_INTERVAL_NS (SECOND_NS / 10)
+#define ROOM_NEAR        (UINT64_C(1) << 30) /* then it is looked at with each commit */
+#define FULL_PAUSE_NS    (SECOND_NS / 4)
 #define CLEAN_RETRY_NS   (60 * SECOND_NS)
 #define CLEAN_PAUSE_NS   (SECOND_NS / 1000)
 
@@ -36,9 +39,12 @@ struct storage {
 
     int64_t sync_window_ns; /* 0: every request is synced before it goes back */
     int64_t sync_due_ns;    /* INT64_MAX: nothing waits for it */
-    int64_t room_looked_ns, no_cleaning_until_ns;
-    bool has_cleaning; /* the last step said that there is more */
-    atomic_uint_least64_t room;
+    int64_t looked_ns, no_cleaning_until_ns;
+    bool has_cleaning;              /* the last step said that there is more */
+    _Atomic uint64_t room;          /* as it was seen last */
+    _Atomic int64_t promised;       /* bytes on their way */
+    _Atomic uint64_t refused_bytes; /* the last one for which there was no room; 0: none */
+    atomic_bool is_full;
 
     pthread_mutex_t stats_lock;
     struct store_stats stats;
@@ -224,6 +230,8 @@ static void fail(struct storage *st, int error)
 {
     if (st->error != 0)
         return;
+    if (error == -EIO) /* the store knows better why */
+        error = store_commit(st->store) != 0 ? store_commit(st->store) : error;
     st->error = error;
     log_line(st->server->log, LOG_TYPE_ERROR,
              "Error: The store in %s failed: %s. Nothing more is acknowledged; the broker ends.",
@@ -275,6 +283,7 @@ static void add_retained(struct storage *st)
         next = c->next;
         if (result == 0)
             result = write_retained(c->message, clock_ns, &out);
+        storage_promise(st, -(int64_t)message_size(c->message));
         message_unref(c->message);
         memory_free(c);
     }
@@ -306,7 +315,9 @@ static void commit(struct storage *st, int64_t now_ns)
 
 static void clean(struct storage *st, int64_t now_ns)
 {
-    int result = now_ns < st->no_cleaning_until_ns ? 0 : store_clean(st->store, CLEAN_BYTES);
+    int result = now_ns < st->no_cleaning_until_ns
+                     ? 0
+                     : store_clean(st->store, CLEAN_BYTES, storage_is_full(st));
     st->has_cleaning = result > 0;
     if (result == -EBADMSG || result == -ENOMEM) { /* the log grows, but all is well otherwise */
         st->no_cleaning_until_ns = now_ns + CLEAN_RETRY_NS;
@@ -318,20 +329,46 @@ static void clean(struct storage *st, int64_t now_ns)
     }
 }
 
+/* What is on its way has not been taken off the room that was seen. */
+static uint64_t room_left(const struct storage *st)
+{
+    uint64_t room = atomic_load_explicit(&st->room, memory_order_relaxed);
+    int64_t promised = atomic_load_explicit(&st->promised, memory_order_relaxed);
+    uint64_t used = ROOM_MARGIN + (promised > 0 ? (uint64_t)promised : 0);
+    return room > used ? room - used : 0;
+}
+
+static void log_room(struct storage *st, bool is_full)
+{
+    log_line(st->server->log, is_full ? LOG_TYPE_WARNING : LOG_TYPE_NOTICE,
+             is_full ? "Warning: The disk of %s is full: messages that would have to be stored are "
+                       "refused."
+                     : "The disk of %s has room again: messages are stored.",
+             st->server->store_folder);
+}
+
+/* Full is a disk on which something was refused, or nothing could be taken. */
+static void look_for_room(struct storage *st)
+{
+    atomic_store_explicit(&st->room, store_room(st->store), memory_order_relaxed);
+    uint64_t left = room_left(st), refused = atomic_load(&st->refused_bytes);
+    bool was_full = storage_is_full(st), is_full = left == 0 || (refused > 0 && left < refused);
+    if (!is_full)
+        atomic_store(&st->refused_bytes, 0);
+    atomic_store_explicit(&st->is_full, is_full, memory_order_relaxed);
+    if (is_full != was_full)
+        log_room(st, is_full);
+}
+
 static void look_around(struct storage *st, int64_t now_ns)
 {
-    if (now_ns - st->room_looked_ns < ROOM_INTERVAL_NS && st->room_looked_ns != 0)
+    bool is_near = atomic_load_explicit(&st->room, memory_order_relaxed) < ROOM_NEAR;
+    bool is_time = st->looked_ns == 0 || now_ns - st->looked_ns >= ROOM_INTERVAL_NS;
+    if (is_near || is_time || atomic_load(&st->refused_bytes) > 0)
+        look_for_room(st);
+    if (!is_time)
         return;
-    st->room_looked_ns = now_ns;
-    uint64_t room = store_room(st->store);
-    uint64_t before = atomic_exchange_explicit(&st->room, room, memory_order_relaxed);
-    if ((room > ROOM_MARGIN) != (before > ROOM_MARGIN))
-        log_line(st->server->log, room > ROOM_MARGIN ? LOG_TYPE_NOTICE : LOG_TYPE_WARNING,
-                 room > ROOM_MARGIN
-                     ? "The disk of %s has room again: messages are stored."
-                     : "Warning: The disk of %s is full: messages that would have to be stored are "
-                       "refused.",
-                 st->server->store_folder);
+    st->looked_ns = now_ns;
     pthread_mutex_lock(&st->stats_lock);
     st->stats = store_stats(st->store);
     pthread_mutex_unlock(&st->stats_lock);
@@ -365,12 +402,19 @@ bool storage_turn(struct storage *st)
 
 int64_t storage_wait_ns(const struct storage *st)
 {
-    if (st->has_cleaning && st->error == 0)
+    int64_t wait_ns = INT64_MAX;
+    if (st->error != 0)
+        return wait_ns;
+    if (st->has_cleaning)
         return CLEAN_PAUSE_NS;
-    if (st->sync_due_ns == INT64_MAX || st->error != 0)
-        return INT64_MAX;
-    int64_t left = st->sync_due_ns - env_monotonic_ns(st->env);
-    return left > 0 ? left : 0;
+    if (storage_is_full(st) || atomic_load(&st->refused_bytes) > 0)
+        wait_ns = FULL_PAUSE_NS; /* somebody else may have made room */
+    if (st->sync_due_ns != INT64_MAX) {
+        int64_t left = st->sync_due_ns - env_monotonic_ns(st->env);
+        if (left < wait_ns)
+            wait_ns = left > 0 ? left : 0;
+    }
+    return wait_ns;
 }
 
 /* --------------------------------------------------------------------------------- its life --- */
@@ -555,10 +599,25 @@ struct store *storage_store(struct storage *st)
     return st->store;
 }
 
-bool storage_has_room(const struct storage *st, size_t bytes)
+bool storage_has_room(struct storage *st, size_t bytes)
 {
-    uint64_t room = atomic_load_explicit(&st->room, memory_order_relaxed);
-    return room > ROOM_MARGIN && bytes < room - ROOM_MARGIN;
+    if (bytes + PROMISE_OVERHEAD <= room_left(st))
+        return true;
+    /* It is full for this one: the thread will look, and say so. */
+    if (atomic_exchange(&st->refused_bytes, bytes + PROMISE_OVERHEAD) == 0)
+        st->env->network->poller_wake(st->poller);
+    return false;
+}
+
+bool storage_is_full(const struct storage *st)
+{
+    return atomic_load_explicit(&st->is_full, memory_order_relaxed);
+}
+
+void storage_promise(struct storage *st, int64_t bytes)
+{
+    int64_t whole = bytes < 0 ? bytes - PROMISE_OVERHEAD : bytes + PROMISE_OVERHEAD;
+    atomic_fetch_add_explicit(&st->promised, whole, memory_order_relaxed);
 }
 
 struct store_stats storage_stats(struct storage *st)

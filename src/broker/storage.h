@@ -79,7 +79,13 @@ void storage_close(struct storage *st); /* not running; NULL is fine */
 
 struct store *storage_store(struct storage *st); /* before it starts, or by its own thread */
 
-/* May messages of so many bytes be stored?  Else the disk is (nearly) full.  Any thread. */
-bool storage_has_room(const struct storage *st, size_t bytes);
+/* May a message of so many bytes be stored?  Else the disk is (nearly) full; somebody looks again
+ * every now and then.  Any thread. */
+bool storage_has_room(struct storage *st, size_t bytes);
+bool storage_is_full(const struct storage *st);
+
+/* So many bytes of messages are on their way to it, or (below 0) are there or not any more.  Any
+ * thread. */
+void storage_promise(struct storage *st, int64_t bytes);
 
 struct store_stats storage_stats(struct storage *st); /* of a moment ago.  Any thread */

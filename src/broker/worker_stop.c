@@ -43,11 +43,9 @@ static bool is_drained(const struct worker *w)
 static void say_goodbye(struct connection *c)
 {
     const char *reference = c->worker->config->server_reference;
-    bool failed = atomic_load(&c->worker->server->has_failed);
     struct packet p = { .type = PACKET_DISCONNECT,
-                        .disconnect.reason =
-                            failed ? REASON_SERVER_UNAVAILABLE : REASON_SERVER_SHUTTING_DOWN };
-    if (c->state != CONNECTION_OPEN || !version_has_reason_codes(c->version))
+                        .disconnect.reason = REASON_SERVER_SHUTTING_DOWN };
+    if (!connection_may_disconnect(c) || !version_has_reason_codes(c->version))
         return;
     if (reference != NULL) {
         p.disconnect.reason = REASON_USE_ANOTHER_SERVER;

@@ -66,9 +66,10 @@ uint64_t store_room(struct store *s);
 
 /* Copies up to so many bytes out of the oldest segment, into the batch, if the log is larger than
  * it should be; gives segments back that have become empty and whose copies are committed.  1:
- * there is more to do; 0; or a negative errno as store_commit.  Not broken, and what could not be
- * copied stays where it is: -ENOMEM; -EBADMSG or another errno: it cannot be read. */
-int store_clean(struct store *s, size_t bytes_max);
+ * there is more to do (is_short: there is no room, so it should be as small as can be); 0; or a
+ * negative errno as store_commit.  Not broken, and what could not be copied stays where it is:
+ * -ENOMEM; -EBADMSG or another errno: it cannot be read. */
+int store_clean(struct store *s, size_t bytes_max, bool is_short);
 
 /* ------------------------------------------------------------------------------ reading ------- */
 
@@ -103,10 +104,10 @@ struct store_reader {
 int store_read_queue(struct store *s, uint64_t queue, uint64_t from, struct store_reader *reader);
 
 struct store_stats {
-    uint64_t segments, bytes;   /* bytes: of the batches in them */
-    uint64_t live_bytes;        /* about */
+    uint64_t segments, bytes; /* bytes: of the batches in them */
+    uint64_t live_bytes;      /* about */
     uint64_t keys, queues, entries;
-    uint64_t sequence;          /* of the last batch */
+    uint64_t sequence;                                     /* of the last batch */
     uint64_t batches_written, bytes_written, bytes_copied; /* since it was opened */
     uint64_t segments_recycled;
 };

@@ -119,7 +119,7 @@ static void bench(struct store *s, uint64_t queues, uint64_t depth, uint64_t mes
         double added = now_ns();
         result |= store_commit(s);
         assert(result == 0);
-        result = store_clean(s, 0); /* copies nothing: it could not be read */
+        result = store_clean(s, 0, false); /* copies nothing: it could not be read */
         assert(result >= 0);
         encoding += encoded - start;
         adding += added - encoded;

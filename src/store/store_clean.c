@@ -20,13 +20,16 @@
 
 enum {
     SEGMENTS_FREE = 4,   /* so large a log may be, whatever is live */
+    SEGMENTS_SHORT = 1,  /* the same where there is no room */
     READ_PER_COPIED = 4, /* bytes that may be looked at for each that may be copied */
     SPARES_LEFT = 1,     /* copying leaves that many for finishing, which makes room without it */
 };
 
-static bool is_too_large(const struct store *s)
+static bool is_too_large(const struct store *s, bool is_short)
 {
     uint64_t live = ledger_live_bytes(&s->ledger);
+    if (is_short)
+        return ledger_log_bytes(&s->ledger) > live + live / 4 + SEGMENTS_SHORT * s->segment_size;
     return ledger_log_bytes(&s->ledger) > 2 * live + SEGMENTS_FREE * s->segment_size;
 }
 
@@ -190,10 +193,10 @@ static bool choose_segment(struct store *s)
     return true;
 }
 
-static int clean_some(struct store *s, size_t bytes_max)
+static int clean_some(struct store *s, size_t bytes_max, bool is_short)
 {
     uint64_t copied_before = s->bytes_copied, looked_at = 0;
-    while (is_too_large(s) && choose_segment(s)) {
+    while (is_too_large(s, is_short) && choose_segment(s)) {
         if (s->bytes_copied - copied_before >= bytes_max ||
             looked_at / READ_PER_COPIED >= bytes_max)
             return 1;
@@ -205,14 +208,14 @@ static int clean_some(struct store *s, size_t bytes_max)
     return 0;
 }
 
-int store_clean(struct store *s, size_t bytes_max)
+int store_clean(struct store *s, size_t bytes_max, bool is_short)
 {
     assert(!s->is_read_only);
     if (s->broken < 0)
         return s->broken;
     int result = give_back_dead(s);
     if (result == 0)
-        result = clean_some(s, bytes_max);
+        result = clean_some(s, bytes_max, is_short);
     if (s->broken < 0)
         return s->broken;
     return result == -ENOSPC ? 0 : result; /* when there is room again */

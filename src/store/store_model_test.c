@@ -166,7 +166,7 @@ static void note_broken(struct world *w)
     w->moments[w->count - 1].may_be_on_disk = true;
     assert_true(is_broken(w));
     assert_true(store_commit(w->store) < 0);
-    assert_true(store_clean(w->store, 1000) < 0);
+    assert_true(store_clean(w->store, 1000, false) < 0);
     assert_int_equal(store_room(w->store), 0);
     store_check(w->store);
 }
@@ -239,7 +239,7 @@ static int commit(struct world *w)
 static int clean(struct world *w)
 {
     begin_call(w);
-    int result = end_call(w, store_clean(w->store, 1 + dice(w, 20000)));
+    int result = end_call(w, store_clean(w->store, 1 + dice(w, 20000), false));
     look_for_commit(w);
     assert_true(result <= 1);
     return result < 0 ? result : 0;

@@ -85,11 +85,11 @@ static void commit(struct world *w)
 static void clean_all(struct world *w)
 {
     int result;
-    while ((result = store_clean(w->store, 4096)) == 1)
+    while ((result = store_clean(w->store, 4096, false)) == 1)
         commit(w);
     assert_int_equal(result, 0);
     commit(w);
-    assert_int_equal(store_clean(w->store, 4096), 0); /* what was copied goes */
+    assert_int_equal(store_clean(w->store, 4096, false), 0); /* what was copied goes */
     store_check(w->store);
 }
 
@@ -373,7 +373,7 @@ static void after_a_failed_sync_nothing_more_is_written(void **state)
     assert_int_equal(add_entry(&w, 1, 2, 10), -EIO);
     assert_int_equal(store_finish_first(w.store, 1, 0), -EIO);
     assert_int_equal(store_commit(w.store), -EIO);
-    assert_int_equal(store_clean(w.store, 1000), -EIO);
+    assert_int_equal(store_clean(w.store, 1000, false), -EIO);
     assert_int_equal(store_room(w.store), 0);
     assert_int_equal(fake_disk_calls(&w.disk), calls);
     stop(&w);
@@ -435,7 +435,7 @@ static void the_log_stays_as_large_as_what_is_live(void **state)
             stay++;
         if (seq % 10 == 0) {
             commit(&w);
-            while (store_clean(w.store, 2000) == 1)
+            while (store_clean(w.store, 2000, false) == 1)
                 commit(&w);
         }
         live = (stay + (seq < LENGTH ? seq : LENGTH)) * (24 + 24 + SIZE + 4);
@@ -488,7 +488,7 @@ static void a_full_disk_is_drained(void **state)
     fake_disk_set_capacity(&w.disk, 20 * SMALL); /* somebody else takes what is left, and more */
     while (store_finish_first(w.store, 1, 0) == 0) {
         commit(&w);
-        assert_true(store_clean(w.store, 4000) >= 0);
+        assert_true(store_clean(w.store, 4000, false) >= 0);
     }
     assert_int_equal(store_queue(w.store, 1).count, 0);
     clean_all(&w);
