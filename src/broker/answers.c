@@ -22,6 +22,8 @@ static struct answer *push(struct connection *c, struct answer *a)
 
 static struct answer *create(struct connection *c, size_t behind)
 {
+    if (c->state == CONNECTION_CLOSED)
+        return NULL;
     struct answer *a = memory_alloc(sizeof *a + behind);
     if (a == NULL) {
         connection_fail(c, REASON_QUOTA_EXCEEDED, "out of memory");
@@ -102,9 +104,8 @@ void answer_forget(struct answer *a)
 {
     if (a->connection == NULL)
         memory_free(a);
-    /* else it goes with its connection: see answers_drop */
     else
-        a->is_safe = true;
+        a->is_lost = true; /* it goes with its connection */
 }
 
 bool answers_hold_packet(const struct connection *c)
@@ -130,7 +131,7 @@ void answers_drop(struct connection *c)
     last->next = NULL;
     while (a != NULL) {
         struct answer *next = a->next;
-        if (a->is_safe)
+        if (a->is_safe || a->is_lost)
             memory_free(a);
         else
             a->connection = NULL; /* whoever it waits for frees it */

@@ -25,13 +25,15 @@ struct answer {
     struct connection *connection; /* NULL: closed meanwhile, only the waiting is left */
     uint8_t kind;
     bool is_safe;
+    bool is_lost; /* it will never be safe: neither it nor what is behind it goes out */
     enum packet_type type;
     enum reason reason;
     uint16_t packet_id;
     struct packet *packet; /* behind this struct; NULL for ANSWER_ACK */
 };
 
-/* Queues one, not safe yet.  NULL: no memory, and the connection has been failed. */
+/* Queues one, not safe yet.  NULL: the connection is closed, perhaps just now for want of
+ * memory. */
 struct answer *answer_ack(struct connection *c, enum packet_type type, uint16_t packet_id,
                           enum reason reason);
 /* The packet is copied, and so are the reasons of a SUBACK; what else it points to has to live as

@@ -117,7 +117,9 @@ void client_destroy(struct client *c)
 {
     struct worker *w = c->worker;
     assert(c->connection == NULL);
-    client_publish_will(c); /* a Will that waited: the Session ends first [MQTT-3.1.3-9] */
+    (void)client_publish_will(c); /* one that waited: the Session ends first [MQTT-3.1.3-9] */
+    client_drop_will(c);
+    bool was_durable = c->durable != NULL;
     forget_durable(c);
     replay_stop(c);
     session_detach(c->session); /* what groups gave goes back before we leave them */
@@ -127,7 +129,10 @@ void client_destroy(struct client *c)
     client_count_held(c, 0, 0);
     stop_expiry(c);
     c->entry->client = NULL;
-    directory_release(w->server->directory, c->entry);
+    if (was_durable)
+        staging_keep_claim(w, c->entry);
+    else
+        directory_release(w->server->directory, c->entry);
     count_client(w, -1);
     memory_free(c->expiry);
     memory_free(c->username);
@@ -243,7 +248,7 @@ int client_store_session(struct client *c, bool is_connected)
     struct buffer will = { 0 }, value = { 0 };
     if (c->durable == NULL || !staging_is_on(w))
         return 0;
-    if (is_connected && storage_is_full(w->server->storage))
+    if (is_connected && c->session_expiry_s != 0 && storage_is_full(w->server->storage))
         return 0; /* it is there, and will be written when it goes */
     struct durable_key key = { .kind = KEY_SESSION, .session = atomic_load(&c->durable->key) };
     struct stored_session s = { .client_id = client_id_of(c),
@@ -251,7 +256,7 @@ int client_store_session(struct client *c, bool is_connected)
                                 .expiry_s = c->session_expiry_s,
                                 .is_connected = is_connected,
                                 .since_ns = w->now_ns + worker_clock_ns(w),
-                                .sent = is_connected ? 0 : session_sent_count(c->session) };
+                                .sent_end = is_connected ? 0 : session_sent_end(c->session) };
     int result = 0;
     if (c->will != NULL) {
         result = stored_message_write(&will, c->will->message, worker_clock_ns(w));
@@ -301,21 +306,32 @@ int client_set_will(struct client *c, struct message *message, uint32_t delay_s,
     return 0;
 }
 
-void client_publish_will(struct client *c)
+bool client_publish_will(struct client *c)
 {
-    int64_t lifetime_ns = c->will == NULL ? MESSAGE_NEVER : c->will->lifetime_ns;
-    struct message *message = take_will(c); /* once [MQTT-3.1.2-10] */
-    if (message == NULL)
-        return;
-    if (lifetime_ns != MESSAGE_NEVER)
-        message->expires_ns = c->worker->now_ns + lifetime_ns;
+    struct client_will *will = c->will;
+    if (will == NULL)
+        return true;
+    if (will->lifetime_ns != MESSAGE_NEVER)
+        will->message->expires_ns = c->worker->now_ns + will->lifetime_ns;
+    enum published how = worker_publish(c->worker, message_ref(will->message), c->publisher_hash);
+    if (how == PUBLISHED_REFUSED || how == PUBLISHED_NO_MEMORY)
+        return false;
+    client_drop_will(c); /* once [MQTT-3.1.2-10] */
     metrics_add(&c->worker->metrics, METRIC_wills_published, 1);
-    worker_publish(c->worker, message, c->publisher_hash);
+    return true;
+}
+
+static void publish_will_later(struct client *c, int64_t delay_s)
+{
+    timers_set(c->worker->timers, &c->will->delay_timer, c->worker->now_ns + delay_s * SECOND_NS);
 }
 
 void client_on_will_delay(struct client *c)
 {
-    client_publish_will(c);
+    if (!client_publish_will(c)) { /* it is due, and goes when it can */
+        publish_will_later(c, 1);
+        return;
+    }
     (void)client_store_session(c, false); /* else the Will comes again after a restart */
 }
 
@@ -340,11 +356,11 @@ static void part_with_will(struct client *c)
 {
     if (c->will == NULL)
         return;
-    if (c->will->delay_s == 0 || c->session_expiry_s == 0)
-        client_publish_will(c);
-    else
-        timers_set(c->worker->timers, &c->will->delay_timer,
-                   c->worker->now_ns + (int64_t)c->will->delay_s * SECOND_NS);
+    bool is_due = c->will->delay_s == 0 || c->session_expiry_s == 0;
+    if (!is_due)
+        publish_will_later(c, c->will->delay_s);
+    else if (!client_publish_will(c))
+        publish_will_later(c, 1);
 }
 
 void client_on_disconnected(struct client *c, enum client_parting how)
@@ -421,7 +437,9 @@ static int begin_subscription(struct client *c, struct client_subscription *s, s
     if (!s->is_shared)
         return router_subscribe(router, whole, who, &s->route);
     struct share_options options = { name, filter, shares_home_for(w, name, filter) };
+    pthread_mutex_lock(&w->server->groups_lock);
     int result = router_share_join(router, &options, &share, &is_new_group);
+    pthread_mutex_unlock(&w->server->groups_lock);
     if (result == 0)
         s->share = share;
     return result;
@@ -463,7 +481,14 @@ int client_subscribe(struct client *c, struct bytes filter, uint32_t options, ui
         router_subscription_update(c->worker->server->router, &s->route, who.options, id);
     }
     *is_new = !existed;
-    return store_subscription(c, s);
+    if (store_subscription(c, s) == 0)
+        return 0;
+    if (!existed) { /* as if it had not been asked for */
+        few_remove(&c->subscriptions, s);
+        client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
+        memory_free(s);
+    }
+    return -ENOMEM;
 }
 
 void client_end_subscription(struct client *c, struct client_subscription *s, enum share_leave why)
@@ -475,27 +500,35 @@ void client_end_subscription(struct client *c, struct client_subscription *s, en
         return;
     }
     uint64_t group = router_share_handle(s->share);
-    shares_leave(c, group, why, router_share_leave(router, s->share));
+    shares_leave(c, group, why, share_store_leave(c->worker, s->share));
 }
 
-bool client_unsubscribe(struct client *c, struct bytes filter)
+/* 0 or -ENOMEM. */
+static int forget_subscription(struct client *c, const struct client_subscription *s)
+{
+    if (c->durable == NULL)
+        return 0;
+    struct durable_key key = { .kind = KEY_SUBSCRIPTION,
+                               .session = atomic_load(&c->durable->key),
+                               .filter = client_subscription_filter(s) };
+    return staging_remove(c->worker, &key);
+}
+
+int client_unsubscribe(struct client *c, struct bytes filter)
 {
     struct client_subscription *s = client_find_subscription(c, filter);
     if (s == NULL)
-        return false;
+        return -ENOENT;
+    if (forget_subscription(c, s) != 0)
+        return -ENOMEM;
     if (s->is_shared) {
         session_adopt(c->session, router_share_handle(s->share));
         c->has_left_group = true;
     }
-    if (c->durable != NULL)
-        (void)staging_remove(c->worker,
-                             &(struct durable_key){ .kind = KEY_SUBSCRIPTION,
-                                                    .session = atomic_load(&c->durable->key),
-                                                    .filter = client_subscription_filter(s) });
     few_remove(&c->subscriptions, s); /* while it has its filter */
     client_end_subscription(c, s, SHARE_LEAVE_UNSUBSCRIBED);
     memory_free(s);
-    return true;
+    return 0;
 }
 
 void client_announce_to_groups(struct client *c)

@@ -130,8 +130,9 @@ void client_on_session_expiry(struct client *c); /* destroys it */
  * and nothing changed. */
 int client_set_will(struct client *c, struct message *message, uint32_t delay_s,
                     int64_t lifetime_ns);
-void client_drop_will(struct client *c);    /* if there is one */
-void client_publish_will(struct client *c); /* now, if there is one */
+void client_drop_will(struct client *c); /* if there is one */
+/* Now, if there is one.  False: there is no room for it, and it is still there. */
+bool client_publish_will(struct client *c);
 void client_on_will_delay(struct client *c);
 
 int client_set_username(struct client *c, struct bytes username); /* data NULL: none; 0, -ENOMEM */
@@ -145,7 +146,8 @@ struct client_subscription *client_find_subscription(const struct client *c, str
 /* Adds a subscription, or replaces the options of the one with the same filter.  0 or -ENOMEM. */
 int client_subscribe(struct client *c, struct bytes filter, uint32_t options, uint32_t id,
                      bool *is_new);
-bool client_unsubscribe(struct client *c, struct bytes filter); /* false: no such subscription */
+/* 0; -ENOENT: no such subscription; -ENOMEM: it is still there. */
+int client_unsubscribe(struct client *c, struct bytes filter);
 /* Takes it out of the router or its group; the object stays. */
 void client_end_subscription(struct client *c, struct client_subscription *s, enum share_leave why);
 

@@ -127,7 +127,7 @@ static void on_received(struct delivery_sink *sink, const struct delivery *d)
     if (c->durable == NULL || (d->flags & DELIVERY_STORE_FINISHED) != 0)
         return;
     struct durable_key key = released_key(c, d);
-    (void)staging_put(c->worker, &key, (struct bytes){ 0 });
+    (void)staging_put(c->worker, &key, (struct bytes){ 0 }); /* else PUBREL is not repeated */
     staging_finish(c->worker, key.session, d->seq);
 }
 
@@ -342,6 +342,17 @@ static void refuse_stored(struct client *c, struct deposit *d, uint32_t index, e
     deposit_finish(c->worker, d, index);
 }
 
+/* Once in a turn. */
+static void hurry(struct worker *w, unsigned owner)
+{
+    if (owner == w->index) {
+        staging_hurry(w);
+    } else if (w->hurried[owner] != w->turns + 1) {
+        w->hurried[owner] = w->turns + 1;
+        (void)post_note(w, owner, NOTE_HURRY, 0, 0); /* else it waits a little longer */
+    }
+}
+
 void client_deliver_stored(struct worker *w, struct deposit *deposit, uint32_t index)
 {
     const struct deposit_entry *e = &deposit->entries[index];
@@ -368,8 +379,8 @@ void client_deliver_stored(struct worker *w, struct deposit *deposit, uint32_t i
     d.deposit = block_ref(&deposit->block);
     session_deliver(c->session, &d, w->now_ns);
     client_after_session(c);
-    if (session_waits(c->session) && deposit->owner == w->index) /* nobody acknowledges it now */
-        staging_hurry(w);
+    if (session_waits(c->session)) /* nobody acknowledges it now */
+        hurry(w, deposit->owner);
 }
 
 void client_on_stored(struct worker *w, uint64_t handle, uint64_t key, uint64_t seq)
@@ -418,7 +429,8 @@ void client_on_loaded(struct worker *w, struct store_load *l)
             take_loaded(c, &l->entries[i]);
         } else {
             client_on_drop(c, DROP_DAMAGED);
-            staging_finish(w, l->key, l->entries[i].seq);
+            if (!l->entries[i].is_unread)
+                staging_finish(w, l->key, l->entries[i].seq);
             session_skip(c->session, l->entries[i].seq);
         }
     }

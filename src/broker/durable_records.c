@@ -218,7 +218,7 @@ enum { SESSION_HAS_USERNAME = 1, SESSION_HAS_WILL = 2, SESSION_IS_CONNECTED = 4 
 int stored_session_write(struct buffer *out, const struct stored_session *s)
 {
     size_t size =
-        4 + 4 + 8 + 2 + 2 + 4 + 4 + 8 + 4 + s->client_id.size + s->username.size + s->will.size;
+        4 + 4 + 8 + 2 + 2 + 4 + 4 + 8 + 8 + s->client_id.size + s->username.size + s->will.size;
     uint8_t *end = buffer_reserve(out, size);
     if (end == NULL)
         return -ENOMEM;
@@ -232,7 +232,7 @@ int stored_session_write(struct buffer *out, const struct stored_session *s)
     end = put_u32(end, (uint32_t)s->will.size);
     end = put_u32(end, s->will_delay_s);
     end = put_u64(end, (uint64_t)s->will_lifetime_ns);
-    end = put_u32(end, s->sent);
+    end = put_u64(end, s->sent_end);
     end = put_bytes(end, s->client_id);
     end = put_bytes(end, s->username);
     (void)put_bytes(end, s->will);
@@ -250,7 +250,7 @@ bool stored_session_read(struct bytes value, struct stored_session *out)
         !take_u64(&value, &since) || !take_u16(&value, &id_size) ||
         !take_u16(&value, &username_size) || !take_u32(&value, &will_size) ||
         !take_u32(&value, &out->will_delay_s) || !take_u64(&value, &lifetime) ||
-        !take_u32(&value, &out->sent) || !take(&value, id_size, &out->client_id) ||
+        !take_u64(&value, &out->sent_end) || !take(&value, id_size, &out->client_id) ||
         !take(&value, username_size, &out->username) || !take(&value, will_size, &out->will) ||
         value.size != 0 || flags > 7 || id_size == 0)
         return false;

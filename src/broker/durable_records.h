@@ -66,8 +66,7 @@ struct stored_session {
     struct bytes will; /* a stored message; data NULL: none */
     uint32_t will_delay_s;
     int64_t will_lifetime_ns; /* MESSAGE_NEVER: no end */
-    uint32_t
-        sent; /* not connected: entries of its queue sent and not acknowledged: the first ones */
+    uint64_t sent_end;        /* not connected: all that was ever sent of its queue is before it */
 };
 
 int stored_session_write(struct buffer *out, const struct stored_session *s); /* 0 or -ENOMEM */

@@ -117,7 +117,7 @@ static void sessions_survive(void **state)
           .will = { (const uint8_t *)"will", 4 },
           .will_delay_s = 9,
           .will_lifetime_ns = MESSAGE_NEVER,
-          .sent = 20 },
+          .sent_end = 20 },
     };
     for (size_t i = 0; i < 2; i++) {
         const struct stored_session *s = &sessions[i];
@@ -135,7 +135,7 @@ static void sessions_survive(void **state)
         assert_int_equal(r.since_ns, s->since_ns);
         assert_int_equal(r.will_delay_s, s->will_delay_s);
         assert_int_equal(r.will_lifetime_ns, s->will_lifetime_ns);
-        assert_int_equal(r.sent, s->sent);
+        assert_int_equal(r.sent_end, s->sent_end);
         for (size_t size = 0; size < b.size; size++)
             assert_false(stored_session_read(bytes_of(b.data, size), &r));
         buffer_fini(&b);

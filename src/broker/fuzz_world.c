@@ -17,13 +17,12 @@ static const struct fuzz_room small_room = { 16, 16 * 1024, 64 * 1024 };
 enum {
     ROUNDS_MAX = 500, /* of turns in which no byte moves; more than any honest work takes */
     STEPS_MAX = 300,  /* of time; a longer way ends with a leap */
+    STORE_SEGMENT_SIZE = 64 * 1024, /* small, so that there are several */
 };
 
-#define MILLISECOND_NS     INT64_C(1000000)
-#define STORE_SEGMENT_SIZE (64 * 1024)
-
-#define START_NS      (INT64_C(1000000) * MILLISECOND_NS)
-#define START_WALL_NS (INT64_C(1700000000000) * MILLISECOND_NS)
+#define MILLISECOND_NS INT64_C(1000000)
+#define START_NS       (INT64_C(1000000) * MILLISECOND_NS)
+#define START_WALL_NS  (INT64_C(1700000000000) * MILLISECOND_NS)
 
 struct fuzz_stream {
     struct stream stream;

@@ -452,6 +452,7 @@ static void attach(struct connection *c, const struct connect *p, struct directo
         client_set_expiry(client, session_expiry_s(w, p)) != 0 ||
         (client->session_expiry_s != 0 && client_make_durable(client) != 0) ||
         client_store_session(client, true) != 0) {
+        client_drop_will(client); /* it is not a Will of anybody who was connected */
         if (!is_present)
             client_destroy(client);
         refuse(c, p, REASON_QUOTA_EXCEEDED);
@@ -463,7 +464,8 @@ static void attach(struct connection *c, const struct connect *p, struct directo
     log_connected(c, p);
     metrics_add(&w->metrics, METRIC_connections_accepted, 1);
     client_on_connected(client, c);
-    bool waits = (was_durable || client->durable != NULL) && !staging_is_safe(w);
+    bool is_stored = was_durable || client->durable != NULL || staging_has_ended(w);
+    bool waits = is_stored && !staging_is_safe(w);
     send_connack(c, p, client, is_present, waits); /* [MQTT-3.2.0-1]: first */
     if (!waits)
         go_on(c);

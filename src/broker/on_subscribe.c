@@ -9,6 +9,7 @@
 #include "broker/on.h"
 #include "broker/replay.h"
 #include "broker/server.h"
+#include <errno.h>
 
 enum { /* Retain Handling, as it stands in the options byte */
        RETAIN_SEND = 0x00,
@@ -177,7 +178,10 @@ static uint8_t unsubscribe(struct connection *c, struct bytes filter)
         return REASON_TOPIC_FILTER_INVALID;
     log_line(c->worker->log, LOG_TYPE_UNSUBSCRIBE, "%s %s", LOG_TEXT(client_id_of(c->client)),
              LOG_TEXT(filter));
-    return client_unsubscribe(c->client, filter) ? REASON_SUCCESS : REASON_NO_SUBSCRIPTION_EXISTED;
+    int result = client_unsubscribe(c->client, filter);
+    return result == 0         ? REASON_SUCCESS
+           : result == -ENOENT ? REASON_NO_SUBSCRIPTION_EXISTED
+                               : REASON_UNSPECIFIED_ERROR;
 }
 
 void on_unsubscribe(struct connection *c, const struct subscribe *p)

@@ -25,6 +25,7 @@ enum note_kind {
     NOTE_DELIVER,        /* a message for sessions and groups */
     NOTE_DELIVER_STORED, /* a message for the Sessions in a deposit that live there */
     NOTE_STORED,         /* to a Session: what it was delivered is on the disk now */
+    NOTE_HURRY,          /* to whom some deposit's subscribers will not acknowledge soon */
     NOTE_SETTLED,        /* to a deposit's owner: nobody needs it on the disk any more */
     NOTE_HANDOFF,        /* a connection whose Session lives there */
     NOTE_SHARE_MEMBER,   /* to a group's home: a member joins or changes */

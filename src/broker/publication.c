@@ -437,11 +437,12 @@ enum published publication_route(struct worker *w, struct publication *p)
     return r.matched == 0 ? PUBLISHED_TO_NOBODY : PUBLISHED;
 }
 
-void worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash)
+enum published worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash)
 {
     struct publication p = { .message = message,
                              .is_counted = true,
                              .publisher_hash = publisher_hash };
-    (void)publication_route(w, &p); /* nobody waits for an answer; drops are counted */
+    enum published how = publication_route(w, &p); /* drops are counted */
     publication_fini(&p);
+    return how;
 }

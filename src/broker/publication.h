@@ -51,4 +51,4 @@ enum published {
 enum published publication_route(struct worker *w, struct publication *p);
 
 /* Publishes a message of the broker's own, or a Will; drops the caller's reference. */
-void worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash);
+enum published worker_publish(struct worker *w, struct message *message, uint64_t publisher_hash);

@@ -118,20 +118,47 @@ static void restore_timers(struct recovery *r, struct client *c, const struct st
         timers_set(w->timers, &c->expiry->timer, since_ns + (int64_t)s->expiry_s * SECOND_NS);
 }
 
+/* The end of the older one was not written down, for want of memory; that a newer one began was. */
+static int remove_session(struct recovery *r, uint64_t number)
+{
+    struct buffer key = { 0 };
+    struct durable_key k = { .kind = KEY_SESSION, .session = number };
+    int result = durable_key_write(&key, &k);
+    if (result == 0)
+        result = record_remove(&r->removals, buffer_bytes(&key));
+    buffer_fini(&key); /* what it had goes with the other strays */
+    return result;
+}
+
+static int end_older(struct recovery *r, struct client *older)
+{
+    uint64_t number = atomic_load(&older->durable->key);
+    for (size_t i = 0; i < r->session_count; i++)
+        if (r->sessions[i].key == number)
+            r->sessions[i] = r->sessions[--r->session_count]; /* not sorted yet */
+    client_drop_will(older);
+    client_destroy(older);
+    return remove_session(r, number);
+}
+
 static int restore_session(struct recovery *r, uint64_t key, const struct stored_session *s)
 {
     struct server *server = r->server;
     struct store_queue queue = store_queue(r->store, key);
     struct worker *w = server->workers[r->next_worker++ % server->worker_count];
+    struct directory_entry *other = directory_find(server->directory, s->client_id);
+    if (other != NULL && atomic_load(&other->client->durable->key) > key)
+        return remove_session(r, key);
+    if (other != NULL && end_older(r, other->client) != 0)
+        return -ENOMEM;
     struct directory_entry *claim = directory_claim(server->directory, s->client_id, w->index);
     struct client *c = NULL;
     if (claim != NULL && claim->client == NULL && claim->worker == w->index)
         c = client_create(w, claim);
     if (c == NULL) {
-        bool is_twice = claim != NULL && claim->client != NULL;
         if (claim != NULL)
             directory_release(server->directory, claim);
-        return is_twice ? -EBADMSG : -ENOMEM;
+        return -ENOMEM;
     }
     /* One that was to end with its connection has ended: at once, when the worker runs. */
     int result = client_set_expiry(c, s->expiry_s == 0 ? 1 : s->expiry_s);
@@ -145,9 +172,8 @@ static int restore_session(struct recovery *r, uint64_t key, const struct stored
         result = remember(r, key, c);
     if (result != 0)
         return result;
-    if (queue.count > 0)
-        session_restore_queue(c->session, queue.first, queue.count,
-                              s->is_connected ? UINT32_MAX : s->sent);
+    session_restore_queue(c->session, queue.first, queue.count,
+                          s->is_connected ? queue.last + 1 : s->sent_end);
     restore_timers(r, c, s);
     return 0;
 }
@@ -284,7 +310,7 @@ static bool on_group_message(struct store_reader *reader, uint64_t seq, struct b
     return result == 0 || fail(r, result);
 }
 
-static void on_damaged_message(struct store_reader *reader, uint64_t seq,
+static void on_damaged_message(struct store_reader *reader, uint64_t seq, int error,
                                const struct store_fault *fault)
 {
     struct group_reader *g = container_of(reader, struct group_reader, reader);
@@ -292,7 +318,7 @@ static void on_damaged_message(struct store_reader *reader, uint64_t seq,
              "Error: A message of a shared subscription is damaged and cannot be delivered: %s "
              "(%s, byte %" PRIu64 ").",
              fault->text, fault->path, fault->offset);
-    if (record_finish(&g->recovery->removals, g->group->key, seq) != 0)
+    if (error == -EBADMSG && record_finish(&g->recovery->removals, g->group->key, seq) != 0)
         (void)fail(g->recovery, -ENOMEM);
 }
 

@@ -46,16 +46,25 @@ int share_store_join(struct client *c, struct share *share)
     return staging_put(c->worker, &key, name);
 }
 
-void share_store_end(struct worker *w, uint64_t group)
+/* Under the lock, so that nobody gets the group's handle before its row is free. */
+size_t share_store_leave(struct worker *w, struct share *share)
 {
     struct server *s = w->server;
-    struct durable *d = s->durable_groups == NULL ? NULL : durable_find(s->durable_groups, group);
-    if (d == NULL)
-        return;
-    uint64_t key = atomic_load(&d->key);
-    durable_remove(s->durable_groups, group);
-    (void)staging_remove(w, &(struct durable_key){ .kind = KEY_GROUP, .session = key });
-    staging_drop_queue(w, key);
+    uint64_t group = router_share_handle(share), key = 0;
+    pthread_mutex_lock(&s->groups_lock);
+    size_t joined = router_share_leave(s->router, share);
+    const struct durable *d =
+        joined == 0 || s->durable_groups == NULL ? NULL : durable_find(s->durable_groups, group);
+    if (d != NULL) {
+        key = atomic_load(&d->key);
+        durable_remove(s->durable_groups, group);
+    }
+    pthread_mutex_unlock(&s->groups_lock);
+    if (key != 0) {
+        (void)staging_remove(w, &(struct durable_key){ .kind = KEY_GROUP, .session = key });
+        staging_drop_queue(w, key);
+    }
+    return joined;
 }
 
 struct claim {

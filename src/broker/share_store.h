@@ -8,6 +8,7 @@
 
 #include "base/block.h"
 #include "base/bytes.h"
+#include <stddef.h>
 
 struct client;
 struct deposit;
@@ -17,8 +18,8 @@ struct worker;
 /* The member's worker: it is durable, so the group is, too.  0 or -ENOMEM. */
 int share_store_join(struct client *c, struct share *share);
 
-/* At home: the group ends, and its queue with it. */
-void share_store_end(struct worker *w, uint64_t group);
+/* A member leaves: router_share_leave; if it was the last one, the group's queue ends, too. */
+size_t share_store_leave(struct worker *w, struct share *share);
 
 /* At home, of one of the deposit's entries, or of what was found in the store (d NULL).  Holds a
  * reference to d.  NULL: no memory. */

@@ -302,7 +302,6 @@ static void leave_at_home(struct worker *w, const struct note *n)
         return;
     }
     drop_in_group(w, DROP_SESSION_ENDED, share_group_waiting_count(h->group));
-    share_store_end(w, h->handle);
     end_home(w, h);
 }
 

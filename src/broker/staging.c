@@ -5,6 +5,7 @@
 #include "broker/client.h"
 #include "broker/connection.h"
 #include "broker/deposit.h"
+#include "broker/directory.h"
 #include "broker/server.h"
 #include "broker/storage.h"
 #include "broker/worker.h"
@@ -36,8 +37,17 @@ static void forget_deposits(struct list *deposits)
     }
 }
 
+static void release_claims(struct store_request *r)
+{
+    struct directory_entry *const *claims = (const void *)r->claims.data;
+    for (size_t i = 0; i < r->claims.size / sizeof *claims; i++)
+        directory_release(r->worker->server->directory, claims[i]);
+    r->claims.size = 0;
+}
+
 void staging_forget(struct store_request *r)
 {
+    release_claims(r);
     forget_deposits(&r->deposits);
     for (struct answer *a = r->waiting, *next; a != NULL; a = next) {
         next = a->next_waiting;
@@ -181,6 +191,22 @@ void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent)
         staging_hurry(w);
 }
 
+void staging_keep_claim(struct worker *w, struct directory_entry *claim)
+{
+    struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
+    if (r != NULL && buffer_append(&r->claims, bytes_of(&claim, sizeof claim)) == 0)
+        staging_hurry(w);
+    else
+        directory_release(w->server->directory, claim);
+}
+
+bool staging_has_ended(const struct worker *w)
+{
+    const struct staging *s = &w->staging;
+    return (s->next != NULL && s->next->claims.size > 0) ||
+           (s->under_way != NULL && s->under_way->claims.size > 0);
+}
+
 int staging_begin(struct worker *w)
 {
     if (next_request(w) == NULL)
@@ -225,7 +251,7 @@ static bool is_empty(const struct staging *s)
 
 bool staging_is_safe(const struct worker *w)
 {
-    return is_empty(&w->staging) && w->staging.under_way == NULL;
+    return is_empty(&w->staging) && w->staging.under_way == NULL && !w->staging.has_failed;
 }
 
 static void wait_for(struct store_request *r, struct answer *a)
@@ -237,7 +263,9 @@ static void wait_for(struct store_request *r, struct answer *a)
 void staging_answer(struct worker *w, struct answer *a)
 {
     struct staging *s = &w->staging;
-    if (!staging_is_on(w) || staging_is_safe(w)) {
+    if (s->has_failed) {
+        answer_forget(a);
+    } else if (!staging_is_on(w) || staging_is_safe(w)) {
         answer_safe(a);
     } else if (is_empty(s)) {
         wait_for(s->under_way, a);
@@ -423,6 +451,7 @@ void staging_on_reply(struct worker *w, struct store_request *r)
     assert(s->under_way == r || s->is_closed);
     s->under_way = NULL;
     s->bytes -= r->bytes;
+    s->has_failed = s->has_failed || r->error != 0;
     if (r->error == 0) {
         for (struct list *l; (l = list_pop_front(&r->deposits)) != NULL;)
             on_stored(w, container_of(l, struct deposit, link));

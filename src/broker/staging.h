@@ -17,6 +17,7 @@
 
 struct answer;
 struct deposit;
+struct directory_entry;
 struct store_request;
 struct worker;
 
@@ -28,6 +29,7 @@ struct staging {
     int64_t since_ns;      /* when the first deposit was staged; INT64_MAX: there is none */
     int64_t lazy_since_ns; /* likewise for what nobody waits for */
     bool is_urgent;        /* somebody waits */
+    bool has_failed;       /* so has the store: nothing is safe any more */
     bool is_closed;        /* the worker has stopped: nothing is staged any more */
 };
 
@@ -56,6 +58,12 @@ void staging_deposit(struct worker *w, struct deposit *d, bool is_urgent);
 /* There will be a request, even if nothing is in it: what is stored besides goes with it.  0 or
  * -ENOMEM. */
 int staging_begin(struct worker *w);
+
+/* A Session has ended.  Its claim on the Client Identifier is given back once that is on the disk:
+ * so whoever comes with it comes here, and waits (staging_has_ended) until then. */
+void staging_keep_claim(struct worker *w, struct directory_entry *claim);
+bool staging_has_ended(const struct worker *w);
+
 void staging_hurry(struct worker *w); /* what is staged had better go soon */
 
 /* Every subscriber has finished it before it was written. */

@@ -84,6 +84,7 @@ void store_request_destroy(struct store_request *r)
     staging_forget(r);
     buffer_fini(&r->records);
     buffer_fini(&r->drop_firsts);
+    buffer_fini(&r->claims);
     memory_free(r);
 }
 
@@ -153,15 +154,16 @@ static bool on_entry(struct store_reader *reader, uint64_t seq, struct bytes dat
     return !r->is_full;
 }
 
-static void on_damaged(struct store_reader *reader, uint64_t seq, const struct store_fault *fault)
+static void on_damaged(struct store_reader *reader, uint64_t seq, int error,
+                       const struct store_fault *fault)
 {
     struct load_reader *r = container_of(reader, struct load_reader, reader);
-    log_line(r->log, LOG_TYPE_ERROR,
-             "Error: A queued message is damaged and cannot be delivered: %s (%s, byte %" PRIu64
-             ").",
+    log_line(r->log, LOG_TYPE_ERROR, "Error: A queued message %s: %s (%s, byte %" PRIu64 ").",
+             error == -EBADMSG ? "is damaged and cannot be delivered" : "cannot be read now",
              fault->text, fault->path, fault->offset);
     if (r->load->count < SESSION_LOAD_COUNT)
-        r->load->entries[r->load->count++] = (struct loaded){ .seq = seq };
+        r->load->entries[r->load->count++] =
+            (struct loaded){ .seq = seq, .is_unread = error != -EBADMSG };
 }
 
 static void load(struct storage *st, struct store_load *l)

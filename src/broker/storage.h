@@ -26,6 +26,7 @@ struct loaded {
     uint32_t *ids;           /* owned; ids[0] of them follow; NULL: none */
     uint8_t qos;
     bool retain, until_sent;
+    bool is_unread; /* the disk did not give it: it stays where it is */
 };
 
 struct store_load {
@@ -47,6 +48,7 @@ struct store_request {
     uint64_t number;
     struct buffer records;
     struct buffer drop_firsts; /* struct drop_first */
+    struct buffer claims;      /* struct directory_entry *: of Sessions whose end is in here */
     struct store_load *loads;
     struct store_load **loads_end;
 

@@ -17,6 +17,8 @@
 
 enum { STAGE_MESSAGES_MAX = 100, STAGE_FILTERS_MAX = 4, STAGE_IDS_MAX = 100, STAGE_OUT_MAX = 16 };
 
+enum stage_trouble { TROUBLE_NONE, TROUBLE_MEMORY, TROUBLE_EIO, TROUBLE_ENOSPC };
+
 enum truth { NO, MAYBE, YES }; /* what was said; MAYBE: there was no answer */
 
 struct stage_message {
@@ -92,8 +94,6 @@ struct stage {
 
 void stage_init(struct stage *s, const char *config, unsigned workers);
 void stage_fini(struct stage *s); /* stops the server, if it runs */
-
-enum stage_trouble { TROUBLE_NONE, TROUBLE_MEMORY, TROUBLE_EIO, TROUBLE_ENOSPC };
 
 /* The nth allocation or call of the disk from now on fails. */
 void stage_trouble(struct stage *s, enum stage_trouble what, uint64_t nth);

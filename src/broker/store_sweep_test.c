@@ -14,14 +14,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
-enum { NTH_MAX = 3000 };
+enum { NTH_MAX = 30000 };
 
 #define CONFIG                                                                                     \
     "listener 1883\nallow_anonymous true\nsys_interval 0\npersistence true\n"                      \
-    "persistence_location .\n"
+    "persistence_location .\npersistence_reserve 1048576\n"
 
 struct scenario {
     const char *name;
@@ -204,6 +205,7 @@ static const struct scenario scenarios[] = {
     { "acknowledge what is on the disk", hold_some, acknowledge, false },
     { "publish to one that is away", subscribe_and_go, publish_few, false },
     { "publish to one that comes back", subscribe_and_go, publish_and_return, false },
+    { "retain", come, retain_one, false },
     { "retain and clear", come, retain_and_clear, false },
     { "clear", retain_one, clear, false },
     { "a Will waits", come_and_subscribe, die, false },
@@ -218,6 +220,18 @@ static const struct scenario scenarios[] = {
 };
 
 /* ---------------------------------------------------------------------------------- sweeps ---- */
+
+static struct {
+    const char *name; /* NULL: all */
+    uint64_t nth;
+} only = { NULL, 1 };
+
+static struct playing {
+    const char *name;
+    unsigned workers;
+    enum stage_trouble what;
+    uint64_t nth;
+} now_playing;
 
 static void prepare(struct stage *s, const struct scenario *scenario)
 {
@@ -273,15 +287,30 @@ static void sweep(unsigned workers, enum stage_trouble what)
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
         size_t before = memory_used();
-        uint64_t nth = 1;
-        while (play(&scenarios[i], workers, what, nth)) {
-            nth++;
+        uint64_t nth = only.nth;
+        if (only.name != NULL && strcmp(only.name, scenarios[i].name) != 0)
+            continue;
+        do {
+            now_playing = (struct playing){ scenarios[i].name, workers, what, nth };
             assert_true(nth < NTH_MAX);
             assert_int_equal(memory_used(), before);
-        }
-        sum += nth - 1;
+        } while (play(&scenarios[i], workers, what, nth++));
+        sum += nth - 1 - only.nth;
     }
+    now_playing = (struct playing){ 0 };
     print_message("%u failures with %u workers\n", (unsigned)sum, workers);
+}
+
+/* Says what was played when something went wrong. */
+static int tell(void **state)
+{
+    static const char *const what[] = { "nothing", "allocation", "EIO of call", "ENOSPC of call" };
+    const struct playing *p = &now_playing;
+    if (p->name != NULL)
+        print_error("while playing '%s' with %u workers: %s %u\n", p->name, p->workers,
+                    what[p->what], (unsigned)p->nth);
+    now_playing = (struct playing){ 0 };
+    return 0;
 }
 
 static void test_memory(void **state)
@@ -297,22 +326,37 @@ static void test_memory_two_workers(void **state)
 static void test_eio(void **state)
 {
     sweep(1, TROUBLE_EIO);
+}
+
+static void test_eio_two_workers(void **state)
+{
     sweep(2, TROUBLE_EIO);
 }
 
 static void test_enospc(void **state)
 {
     sweep(1, TROUBLE_ENOSPC);
+}
+
+static void test_enospc_two_workers(void **state)
+{
     sweep(2, TROUBLE_ENOSPC);
 }
 
-int main(void)
+/* store_sweep_test [SCENARIO [NTH]]: only this one, from the nth failure on. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_memory_two_workers),
-        cmocka_unit_test(test_eio),
-        cmocka_unit_test(test_enospc),
+        cmocka_unit_test_teardown(test_memory, tell),
+        cmocka_unit_test_teardown(test_memory_two_workers, tell),
+        cmocka_unit_test_teardown(test_eio, tell),
+        cmocka_unit_test_teardown(test_eio_two_workers, tell),
+        cmocka_unit_test_teardown(test_enospc, tell),
+        cmocka_unit_test_teardown(test_enospc_two_workers, tell),
     };
+    if (argc > 1)
+        only.name = argv[1];
+    if (argc > 2)
+        only.nth = strtoull(argv[2], NULL, 10);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* broker/watched_disk.c: see watched_disk.h. */
 #include "broker/watched_disk.h"
+#include "base/list.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

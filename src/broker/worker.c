@@ -306,6 +306,9 @@ static void on_note(struct worker *w, struct note *n)
     case NOTE_STORED:
         client_on_stored(w, n->handle, n->stored.key, n->stored.seq);
         break;
+    case NOTE_HURRY:
+        staging_hurry(w);
+        break;
     case NOTE_SETTLED:
         staging_settle(w, n->settled);
         deposit_unref(n->settled);

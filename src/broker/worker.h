@@ -96,16 +96,17 @@ struct worker {
     struct received *input;     /* connections are read into it, unless they have their own */
     struct received *reading;   /* where the packet that is being handled is; NULL: none is */
 
-    struct staging staging;   /* what is to be stored */
-    struct slab *clients;     /* struct client */
-    struct map groups;        /* struct share_home: Shared Subscriptions at home here */
-    struct list connections;  /* those that are read */
-    struct list dirty;        /* those with bytes to flush */
-    struct handoff *arriving; /* whose CONNECT is being handled; NULL: none */
-    struct list closed;       /* to be destroyed at the end of the turn */
-    struct list paused;       /* not read, because of back-pressure */
-    struct list full_clients; /* whose queue is full, and whose publishers are refused */
-    struct list replays;      /* walks over Retained Messages that go on */
+    struct staging staging;        /* what is to be stored */
+    uint64_t hurried[WORKERS_MAX]; /* in which turn each was last told to hurry */
+    struct slab *clients;          /* struct client */
+    struct map groups;             /* struct share_home: Shared Subscriptions at home here */
+    struct list connections;       /* those that are read */
+    struct list dirty;             /* those with bytes to flush */
+    struct handoff *arriving;      /* whose CONNECT is being handled; NULL: none */
+    struct list closed;            /* to be destroyed at the end of the turn */
+    struct list paused;            /* not read, because of back-pressure */
+    struct list full_clients;      /* whose queue is full, and whose publishers are refused */
+    struct list replays;           /* walks over Retained Messages that go on */
     struct listener *listeners;
     size_t listener_count;
     bool is_accepting;

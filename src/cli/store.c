@@ -25,16 +25,16 @@ static const struct verb verbs[] = {
     { "dump", store_dump_run, STORE_TAKES_JSON | STORE_TAKES_CHOICE, "FOLDER",
       "print what was written, or what is live",
       "Prints every record, in the order in which they were written.  A broker may be running.\n\n"
-      " --live            what is there now: sessions, subscriptions, retained messages, and how\n"
-      "                   much is queued\n"
+      " --live            what is there now: sessions, subscriptions, groups, retained messages,\n"
+      "                   and how much is queued\n"
       " --messages        with --live: also the queued messages\n"
       " --session CLIENT  only what is about this client's session\n"
       " --topic FILTER    only messages whose topic it matches\n"
       " --full            payloads are not cut\n"
       " --json            a JSON object per line\n" },
     { "stats", store_stats_run, STORE_TAKES_JSON | STORE_TAKES_TOP, "FOLDER", "count what is in it",
-      "Counts bytes, sessions, subscriptions, retained and queued messages.  A broker may be\n"
-      "running.\n\n"
+      "Counts bytes, sessions, subscriptions, groups, retained and queued messages.  A broker may\n"
+      "be running.\n\n"
       " --top N           how many of the longest queues are shown (10)\n"
       " --json            a JSON object\n" },
     { "backup", store_backup_run, STORE_TAKES_TARGET, "FOLDER TO",

@@ -117,6 +117,8 @@ static const char *kind_name(uint8_t kind)
         return "session";
     case KEY_SUBSCRIPTION:
         return "subscription";
+    case KEY_GROUP:
+        return "group";
     case KEY_RETAINED:
         return "retained";
     case KEY_RECEIVED:
@@ -131,13 +133,29 @@ void facts_key(struct facts *f, const struct durable_key *k)
 {
     facts_word(f, "kind", kind_name(k->kind));
     if (k->kind != KEY_RETAINED)
-        facts_number(f, "session", k->session);
+        facts_number(f, k->kind == KEY_GROUP ? "group" : "session", k->session);
     if (k->kind == KEY_SUBSCRIPTION)
         facts_bytes(f, "filter", k->filter, SIZE_MAX);
     else if (k->kind == KEY_RECEIVED)
         facts_number(f, "packet_id", k->number);
     else if (k->kind == KEY_RELEASED)
         facts_number(f, "seq", k->number);
+}
+
+void facts_owner(struct facts *f, uint64_t queue, const struct store_owner *owner)
+{
+    switch (owner->kind) {
+    case KEY_SESSION:
+        facts_number(f, "session", queue);
+        facts_bytes(f, "client_id", owner->name, SIZE_MAX);
+        break;
+    case KEY_GROUP:
+        facts_number(f, "group", queue);
+        facts_bytes(f, "filter", owner->name, SIZE_MAX);
+        break;
+    default:
+        facts_number(f, "queue", queue);
+    }
 }
 
 static void facts_value(struct facts *f, const struct durable_key *k, struct bytes value,
@@ -149,6 +167,8 @@ static void facts_value(struct facts *f, const struct durable_key *k, struct byt
         facts_session(f, &session, payload_max);
     else if (k->kind == KEY_SUBSCRIPTION && stored_subscription_read(value, &subscription))
         facts_subscription(f, &subscription);
+    else if (k->kind == KEY_GROUP)
+        facts_bytes(f, "filter", value, SIZE_MAX);
     else if (k->kind == KEY_RETAINED)
         facts_message(f, value, payload_max);
     else if (value.size > 0)
@@ -173,11 +193,12 @@ static void facts_keyed(struct facts *f, const struct record *r, size_t payload_
 
 /* --------------------------------------------------------------------------------- entries ---- */
 
+/* A record does not say whether the queue is a Session's or a group's. */
 static void facts_entry(struct facts *f, enum record_type type, const struct record_entry *e)
 {
     struct stored_delivery d;
     facts_open(f, NULL, '{');
-    facts_number(f, "session", e->queue);
+    facts_number(f, "queue", e->queue);
     if (type != RECORD_DROP)
         facts_number(f, "seq", e->seq);
     if (type == RECORD_APPEND && stored_delivery_read(e->data, &d))

@@ -128,6 +128,18 @@ static void subscriptions_and_packet_ids(void **state)
     check_told(&record, "remove retained topic=\"t\"", NULL);
 }
 
+static void groups(void **state)
+{
+    struct buffer key = { 0 }, value = { 0 }, record = { 0 };
+    write_key(&key, KEY_GROUP, 7, 0, "");
+    assert_int_equal(buffer_append(&value, BYTES("$share/g/a/#")), 0);
+    check_put(&key, &value, "put group group=7 filter=\"$share/g/a/#\"", NULL);
+    write_key(&key, KEY_GROUP, 7, 0, "");
+    assert_int_equal(record_remove(&record, buffer_bytes(&key)), 0);
+    buffer_fini(&key);
+    check_told(&record, "remove group group=7", NULL);
+}
+
 static void retained_messages(void **state)
 {
     struct buffer key = { 0 }, value = { 0 };
@@ -162,14 +174,14 @@ static void queues(void **state)
     struct buffer record = { 0 };
     append(&record, entries, 2);
     check_told(&record,
-               "append entries=[{session=7 seq=1 qos=2 retain subscription_ids=[5 6]} {session=8 "
+               "append entries=[{queue=7 seq=1 qos=2 retain subscription_ids=[5 6]} {queue=8 "
                "seq=9 qos=1 until_sent}] topic=\"t\" published_qos=1 published_retain "
                "expires=2026-01-01T00:00:00.000Z payload_size=1 payload=\"x\"",
                NULL);
     assert_int_equal(record_finish(&record, 7, 1), 0);
-    check_told(&record, "finish entries=[{session=7 seq=1}]", NULL);
+    check_told(&record, "finish entries=[{queue=7 seq=1}]", NULL);
     assert_int_equal(record_drop(&record, 7), 0);
-    check_told(&record, "drop entries=[{session=7}]", NULL);
+    check_told(&record, "drop entries=[{queue=7}]", NULL);
 }
 
 /* --------------------------------------------------------------------------------- flaws ------ */
@@ -185,6 +197,37 @@ static void keys_that_make_no_sense(void **state)
         struct buffer record = { 0 };
         assert_int_equal(record_put(&record, keys[i], BYTES("v")), 0);
         check_told(&record, NULL, "its key is none that a broker writes");
+    }
+}
+
+static void groups_that_make_no_sense(void **state)
+{
+    static const char *const filters[] = {
+        "",           "a",           "$share/g",   "$share/g/", "$share//a",
+        "$share/+/a", "$share/g/a#", "$SHARE/g/a", "$share",    "$share/g/\xff"
+    };
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++) {
+        struct buffer key = { 0 }, value = { 0 };
+        write_key(&key, KEY_GROUP, 7, 0, "");
+        assert_int_equal(buffer_append(&value, text_of(filters[i])), 0);
+        check_put(&key, &value, NULL, "it is no group of a Shared Subscription");
+    }
+}
+
+/* A broker refuses one whose size it could not keep. */
+static void a_group_with_a_long_filter(void **state)
+{
+    for (size_t extra = 0; extra < 2; extra++) {
+        struct buffer key = { 0 }, value = { 0 };
+        write_key(&key, KEY_GROUP, 7, 0, "");
+        assert_int_equal(buffer_append(&value, BYTES("$share/g/")), 0);
+        size_t rest = UINT16_MAX - value.size + extra;
+        uint8_t *room = buffer_reserve(&value, rest);
+        assert_non_null(room);
+        memset(room, 'a', rest);
+        buffer_commit(&value, rest);
+        check_put(&key, &value, NULL,
+                  extra == 0 ? NULL : "it is no group of a Shared Subscription");
     }
 }
 
@@ -281,9 +324,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions),
         cmocka_unit_test(subscriptions_and_packet_ids),
+        cmocka_unit_test(groups),
         cmocka_unit_test(retained_messages),
         cmocka_unit_test(queues),
         cmocka_unit_test(keys_that_make_no_sense),
+        cmocka_unit_test(groups_that_make_no_sense),
+        cmocka_unit_test(a_group_with_a_long_filter),
         cmocka_unit_test(subscriptions_that_make_no_sense),
         cmocka_unit_test(messages_that_make_no_sense),
         cmocka_unit_test(values_that_make_no_sense),

@@ -56,6 +56,16 @@ static const char *subscription_flaw(struct bytes whole, struct bytes value)
     return s.id > SUBSCRIPTION_ID_MAX ? "there is no such Subscription Identifier" : NULL;
 }
 
+const char *stored_group_flaw(struct bytes value)
+{
+    struct bytes share, filter;
+    if (value.size > UINT16_MAX || !utf8_is_valid(value) ||
+        topic_filter_split_share(value, &share, &filter) != SHARE_VALID ||
+        !topic_filter_is_valid(filter, NULL))
+        return "it is no group of a Shared Subscription";
+    return NULL;
+}
+
 static const char *retained_flaw(struct bytes topic, struct bytes value)
 {
     bool no_memory;
@@ -76,6 +86,8 @@ static const char *value_flaw(const struct durable_key *k, struct bytes value)
         return session_flaw(value);
     case KEY_SUBSCRIPTION:
         return subscription_flaw(k->filter, value);
+    case KEY_GROUP:
+        return stored_group_flaw(value);
     case KEY_RETAINED:
         return retained_flaw(k->filter, value);
     case KEY_RECEIVED:

@@ -9,3 +9,6 @@ const char *record_flaw(const struct record *r);
 
 /* The same of a message as it is stored. */
 const char *stored_message_flaw(struct bytes body);
+
+/* And of the value of a group's key. */
+const char *stored_group_flaw(struct bytes value);

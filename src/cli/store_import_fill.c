@@ -94,11 +94,13 @@ static int fill_session(struct import_sink *sink, const struct import_session *s
 {
     struct filling *w = filling_of(sink);
     struct durable_key key = { .kind = KEY_SESSION, .session = ++w->last_session };
-    struct stored_session stored = { .client_id = s->client_id,
-                                     .expiry_s = s->expiry_s,
-                                     .since_ns = since_ns(w, s),
-                                     .sent = s->sent,
-                                     .will_lifetime_ns = MESSAGE_NEVER };
+    struct stored_session stored = {
+        .client_id = s->client_id,
+        .expiry_s = s->expiry_s,
+        .since_ns = since_ns(w, s),
+        .sent_end = s->sent == 0 ? 0 : (uint64_t)(IN_FLIGHT_MAX + 1) * SESSION_STORED_IDS,
+        .will_lifetime_ns = MESSAGE_NEVER
+    };
     w->value.size = 0;
     int result = stored_session_write(&w->value, &stored);
     return result == 0 ? put(w, &key, buffer_bytes(&w->value)) : result;

@@ -2,6 +2,7 @@
  *
  *     session ...        one line each, with how much is queued for it
  *     subscription ...   received, released: Packet Identifiers of QoS 2
+ *     group ...          of a Shared Subscription, with how much is queued for it
  *     retained ...
  *     queued ...         with --messages */
 #include "base/list.h"
@@ -31,8 +32,10 @@ struct live {
 
 static bool is_chosen_session(const struct live *l, uint64_t session)
 {
+    struct store_owner owner = store_names_find(&l->names, session);
     return l->job->client_id == NULL ||
-           bytes_equal(store_names_find(&l->names, session), bytes_of_string(l->job->client_id));
+           (owner.kind == KEY_SESSION &&
+            bytes_equal(owner.name, bytes_of_string(l->job->client_id)));
 }
 
 static bool is_chosen_topic(const struct live *l, struct bytes topic)
@@ -63,9 +66,9 @@ static bool is_chosen_message(const struct live *l, struct bytes body)
 
 static void facts_client(struct live *l, uint64_t session)
 {
-    struct bytes name = store_names_find(&l->names, session);
-    if (name.data != NULL)
-        facts_bytes(&l->facts, "client_id", name, SIZE_MAX);
+    struct store_owner owner = store_names_find(&l->names, session);
+    if (owner.kind == KEY_SESSION)
+        facts_bytes(&l->facts, "client_id", owner.name, SIZE_MAX);
 }
 
 static bool end_line(struct live *l)
@@ -85,9 +88,9 @@ static void facts_flaw(struct live *l, const char *flaw)
     l->result = -EBADMSG;
 }
 
-static void facts_queue(struct live *l, uint64_t session)
+static void facts_queue(struct live *l, uint64_t queue)
 {
-    struct store_queue q = store_queue(l->store, session);
+    struct store_queue q = store_queue(l->store, queue);
     facts_number(&l->facts, "queued", q.count);
     if (q.count == 0)
         return;
@@ -118,6 +121,16 @@ static bool print_subscription(struct live *l, const struct durable_key *k, stru
     if (is_subscription)
         facts_subscription(&l->facts, &s);
     facts_flaw(l, is_subscription ? NULL : "it is no subscription");
+    return end_line(l);
+}
+
+static bool print_group(struct live *l, const struct durable_key *k, struct bytes value)
+{
+    facts_begin(&l->facts);
+    facts_key(&l->facts, k);
+    facts_bytes(&l->facts, "filter", value, SIZE_MAX);
+    facts_flaw(l, stored_group_flaw(value));
+    facts_queue(l, k->session);
     return end_line(l);
 }
 
@@ -153,6 +166,8 @@ static bool on_key(struct store_sink *sink, struct bytes key, struct bytes value
         return print_session(l, &k, value);
     case KEY_SUBSCRIPTION:
         return print_subscription(l, &k, value);
+    case KEY_GROUP:
+        return print_group(l, &k, value);
     case KEY_RETAINED:
         return print_retained(l, &k, value);
     }
@@ -161,6 +176,15 @@ static bool on_key(struct store_sink *sink, struct bytes key, struct bytes value
 
 /* --------------------------------------------------------------------------------- queues ----- */
 
+static void begin_queued(struct live *l, uint64_t seq)
+{
+    struct store_owner owner = store_names_find(&l->names, l->queue);
+    facts_begin(&l->facts);
+    facts_word(&l->facts, "kind", "queued");
+    facts_owner(&l->facts, l->queue, &owner);
+    facts_number(&l->facts, "seq", seq);
+}
+
 static bool on_entry(struct store_reader *reader, uint64_t seq, struct bytes data,
                      struct bytes body)
 {
@@ -168,11 +192,7 @@ static bool on_entry(struct store_reader *reader, uint64_t seq, struct bytes dat
     struct stored_delivery d;
     if (!is_chosen_message(l, body))
         return true;
-    facts_begin(&l->facts);
-    facts_word(&l->facts, "kind", "queued");
-    facts_number(&l->facts, "session", l->queue);
-    facts_client(l, l->queue);
-    facts_number(&l->facts, "seq", seq);
+    begin_queued(l, seq);
     if (stored_delivery_read(data, &d))
         facts_delivery(&l->facts, &d);
     else
@@ -182,29 +202,27 @@ static bool on_entry(struct store_reader *reader, uint64_t seq, struct bytes dat
     return end_line(l);
 }
 
-static void on_damaged(struct store_reader *reader, uint64_t seq, const struct store_fault *fault)
+static void on_damaged(struct store_reader *reader, uint64_t seq, int error,
+                       const struct store_fault *fault)
 {
     struct live *l = container_of(reader, struct live, reader);
-    facts_begin(&l->facts);
-    facts_word(&l->facts, "kind", "queued");
-    facts_number(&l->facts, "session", l->queue);
-    facts_client(l, l->queue);
-    facts_number(&l->facts, "seq", seq);
+    begin_queued(l, seq);
     facts_text(&l->facts, "file", fault->path);
     facts_number(&l->facts, "offset", fault->offset);
     facts_flaw(l, fault->text);
     (void)end_line(l); /* result remembers */
 }
 
-/* What waits for a Session that is not there any more: a broker drops it when it starts. */
+/* What waits for a Session or a group that is not there any more: a broker drops it when it starts.
+ */
 static bool print_stray(struct live *l, uint64_t queue)
 {
-    if (store_names_find(&l->names, queue).data != NULL || l->job->client_id != NULL ||
-        l->job->filter != NULL)
+    struct store_owner owner = store_names_find(&l->names, queue);
+    if (owner.kind != 0 || l->job->client_id != NULL || l->job->filter != NULL)
         return true;
     facts_begin(&l->facts);
     facts_word(&l->facts, "kind", "stray");
-    facts_number(&l->facts, "session", queue);
+    facts_owner(&l->facts, queue, &owner);
     facts_queue(l, queue);
     return end_line(l);
 }
@@ -226,8 +244,8 @@ static int print_queues(struct live *l)
 
 static int print_all(struct live *l, struct store_fault *fault)
 {
-    static const uint8_t kinds[] = { KEY_SESSION, KEY_SUBSCRIPTION, KEY_RECEIVED, KEY_RELEASED,
-                                     KEY_RETAINED };
+    static const uint8_t kinds[] = { KEY_SESSION,  KEY_SUBSCRIPTION, KEY_GROUP,
+                                     KEY_RECEIVED, KEY_RELEASED,     KEY_RETAINED };
     int result = 0;
     for (size_t i = 0; result == 0 && l->result != -ECANCELED && i < sizeof kinds; i++)
         result = store_walk(l->store, kinds[i], &l->sink, fault);
@@ -236,11 +254,8 @@ static int print_all(struct live *l, struct store_fault *fault)
 
 static bool has_client(const struct live *l)
 {
-    size_t count = store_names_count(&l->names);
-    const struct store_name *row = (const struct store_name *)(void *)l->names.list.data;
-    for (size_t i = 0; i < count; i++)
-        if (is_chosen_session(l, row[i].session))
-            return true;
+    if (store_names_has_client(&l->names, bytes_of_string(l->job->client_id)))
+        return true;
     store_say(l->job, "no client \"%s\" is in it", l->job->client_id);
     return false;
 }

@@ -3,6 +3,7 @@
 #include "broker/durable_records.h"
 #include "cli/store_copy.h"
 #include "cli/store_folder.h"
+#include "cli/store_names.h"
 #include "cli/store_salvage.h"
 #include <errno.h>
 #include <setjmp.h>
@@ -331,6 +332,64 @@ static void a_client_with_two_sessions(void **state)
     fake_disk_fini(&d);
 }
 
+static void append(struct store *s, uint64_t queue, uint64_t seq)
+{
+    static const uint8_t qos_1[STORED_DELIVERY_HEAD] = { 1 };
+    struct message m = { .topic = BYTES("a"), .qos = 1, .expires_ns = MESSAGE_NEVER };
+    struct record_entry entry = { queue, seq, bytes_of(qos_1, sizeof qos_1) };
+    struct buffer body = { 0 }, record = { 0 };
+    assert_int_equal(stored_message_write(&body, &m, 0), 0);
+    struct bytes part = buffer_bytes(&body);
+    assert_int_equal(record_append(&record, &entry, 1, &part, 1), 0);
+    assert_int_equal(store_add(s, record.data, record.size), 0);
+    buffer_fini(&body);
+    buffer_fini(&record);
+}
+
+static void check_owner(const struct store_names *n, uint64_t queue, uint8_t kind, const char *name)
+{
+    struct store_owner owner = store_names_find(n, queue);
+    assert_int_equal(owner.kind, kind);
+    assert_true(bytes_equal(owner.name, bytes_of_string(name)));
+}
+
+/* A Client may have the name of a group; and two groups of one name are no reason to leave anything
+ * out: the broker takes the one, and ends the other. */
+static void groups_are_kept_with_their_queues(void **state)
+{
+    struct fake_disk d;
+    make(&d, 1);
+    struct store *s = open_store(&d, "old", false);
+    put(s, KEY_GROUP, 5, "", BYTES("$share/g/a"));
+    put_session(s, 6, "$share/g/a");
+    put(s, KEY_GROUP, 7, "", BYTES("$share/g/a"));
+    append(s, 5, 1);
+    append(s, 5, 2);
+    append(s, 7, 1);
+    assert_int_equal(store_commit(s), 0);
+    store_close(s);
+    struct losses l;
+    struct salvage_report report;
+    struct store_fault fault;
+    assert_int_equal(salvage(&d, &l, &report, &fault), 0);
+    assert_string_equal(l.text, "");
+    assert_int_equal(report.sessions, 0);
+    struct store_names names;
+    s = open_store(&d, "new", true);
+    assert_int_equal(store_queue(s, 5).count, 2);
+    assert_int_equal(store_queue(s, 7).count, 1);
+    assert_int_equal(store_names_read(&names, s, &fault), 0);
+    check_owner(&names, 5, KEY_GROUP, "$share/g/a");
+    check_owner(&names, 6, KEY_SESSION, "$share/g/a");
+    check_owner(&names, 7, KEY_GROUP, "$share/g/a");
+    check_owner(&names, 8, 0, "");
+    assert_true(store_names_has_client(&names, BYTES("$share/g/a")));
+    assert_false(store_names_has_client(&names, BYTES("$share/g/b")));
+    store_names_fini(&names);
+    store_close(s);
+    fake_disk_fini(&d);
+}
+
 static void salvage_succeeds_or_says_why(void **state)
 {
     uint64_t nth = 1;
@@ -415,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_segment_of_another_store),
         cmocka_unit_test(records_that_make_no_sense),
         cmocka_unit_test(a_client_with_two_sessions),
+        cmocka_unit_test(groups_are_kept_with_their_queues),
         cmocka_unit_test(salvage_succeeds_or_says_why),
         cmocka_unit_test(folders_are_found),
         cmocka_unit_test(folders_are_measured),

@@ -12,9 +12,9 @@
 
 /* One of the longest queues. */
 struct top_queue {
-    uint64_t session, count, first_seq;
-    struct bytes client_id; /* in names; data NULL: the Session is gone */
-    bool is_connected;
+    uint64_t queue, count, first_seq;
+    struct store_owner owner; /* its name is in names */
+    bool is_connected;        /* the Session that owns it */
     int64_t since_ns;
 };
 
@@ -26,7 +26,8 @@ struct stats {
     struct store_stats store_stats;
     struct store_folder_sizes sizes;
     struct store_names names;
-    uint64_t sessions, connected, subscriptions, received, released, retained, retained_bytes;
+    uint64_t sessions, connected, subscriptions, groups;
+    uint64_t received, released, retained, retained_bytes;
     struct top_queue *top; /* job->top of them at most, the longest first */
     size_t top_count;
     struct facts facts; /* the oldest message of the queue that is looked at */
@@ -49,7 +50,7 @@ static bool on_session(struct store_sink *sink, struct bytes key, struct bytes v
         return true;
     s->connected += session.is_connected;
     for (size_t i = 0; i < s->top_count; i++) {
-        if (s->top[i].session == k.session) {
+        if (s->top[i].queue == k.session) {
             s->top[i].is_connected = session.is_connected;
             s->top[i].since_ns = session.since_ns;
         }
@@ -60,6 +61,12 @@ static bool on_session(struct store_sink *sink, struct bytes key, struct bytes v
 static bool on_subscription(struct store_sink *sink, struct bytes key, struct bytes value)
 {
     stats_of(sink)->subscriptions++;
+    return true;
+}
+
+static bool on_group(struct store_sink *sink, struct bytes key, struct bytes value)
+{
+    stats_of(sink)->groups++;
     return true;
 }
 
@@ -89,8 +96,8 @@ static int count_keys(struct stats *s, struct store_fault *fault)
         bool (*on_key)(struct store_sink *, struct bytes key, struct bytes value);
     } rows[] = {
         { KEY_SESSION, on_session },   { KEY_SUBSCRIPTION, on_subscription },
-        { KEY_RECEIVED, on_received }, { KEY_RELEASED, on_released },
-        { KEY_RETAINED, on_retained },
+        { KEY_GROUP, on_group },       { KEY_RECEIVED, on_received },
+        { KEY_RELEASED, on_released }, { KEY_RETAINED, on_retained },
     };
     int result = 0;
     for (size_t i = 0; result == 0 && i < sizeof rows / sizeof rows[0]; i++) {
@@ -101,9 +108,9 @@ static int count_keys(struct stats *s, struct store_fault *fault)
 }
 
 /* Sorts it in where it belongs; the last one falls off when there are enough. */
-static void rank_queue(struct stats *s, uint64_t session)
+static void rank_queue(struct stats *s, uint64_t queue)
 {
-    struct store_queue q = store_queue(s->store, session);
+    struct store_queue q = store_queue(s->store, queue);
     size_t most = (size_t)s->job->top, at = s->top_count;
     while (at > 0 && s->top[at - 1].count < q.count)
         at--;
@@ -111,10 +118,10 @@ static void rank_queue(struct stats *s, uint64_t session)
         return;
     s->top_count += s->top_count < most;
     memmove(s->top + at + 1, s->top + at, (s->top_count - at - 1) * sizeof *s->top);
-    s->top[at] = (struct top_queue){ .session = session,
+    s->top[at] = (struct top_queue){ .queue = queue,
                                      .count = q.count,
                                      .first_seq = q.first,
-                                     .client_id = store_names_find(&s->names, session) };
+                                     .owner = store_names_find(&s->names, queue) };
 }
 
 static int rank_queues(struct stats *s)
@@ -164,7 +171,8 @@ static bool on_oldest(struct store_reader *reader, uint64_t seq, struct bytes da
     return false;
 }
 
-static void on_damaged(struct store_reader *reader, uint64_t seq, const struct store_fault *fault)
+static void on_damaged(struct store_reader *reader, uint64_t seq, int error,
+                       const struct store_fault *fault)
 {
     struct stats *s = container_of(reader, struct stats, reader);
     facts_text(&s->facts, "flaw", fault->text);
@@ -174,14 +182,13 @@ static void facts_top(struct stats *s, const struct top_queue *q)
 {
     struct facts *f = &s->facts;
     facts_number(f, "queued", q->count);
-    facts_number(f, "session", q->session);
-    if (q->client_id.data != NULL) {
-        facts_bytes(f, "client_id", q->client_id, SIZE_MAX);
+    facts_owner(f, q->queue, &q->owner);
+    if (q->owner.kind == KEY_SESSION) {
         facts_flag(f, "connected", q->is_connected);
         facts_time(f, "since", q->since_ns);
     }
     facts_open(f, "oldest", '{');
-    if (store_read_queue(s->store, q->session, q->first_seq, &s->reader) < 0)
+    if (store_read_queue(s->store, q->queue, q->first_seq, &s->reader) < 0)
         f->error = -ENOMEM; /* all that it can be */
     facts_close(f, '}');
 }
@@ -211,6 +218,7 @@ static void json_numbers(struct stats *s)
         { "sessions", s->sessions },
         { "connected", s->connected },
         { "subscriptions", s->subscriptions },
+        { "groups", s->groups },
         { "received_packet_ids", s->received },
         { "released_packet_ids", s->released },
         { "retained", s->retained },
@@ -267,9 +275,10 @@ static bool print_text(struct stats *s)
            size_text(dead_bytes(st)).text);
     printf("last batch     %" PRIu64 "\n"
            "sessions       %" PRIu64 ", %" PRIu64 " of them connected (when this was written)\n"
-           "subscriptions  %" PRIu64 "\n"
+           "subscriptions  %" PRIu64 ", shared ones in %" PRIu64 " groups\n"
            "QoS 2          %" PRIu64 " received and %" PRIu64 " sent messages under way\n",
-           st->sequence, s->sessions, s->connected, s->subscriptions, s->received, s->released);
+           st->sequence, s->sessions, s->connected, s->subscriptions, s->groups, s->received,
+           s->released);
     printf("retained       %" PRIu64 " messages, %s\n"
            "queued         %" PRIu64 " messages, in %" PRIu64 " queues\n",
            s->retained, size_text(s->retained_bytes).text, st->entries, st->queues);

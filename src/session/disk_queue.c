@@ -16,14 +16,17 @@ void disk_queue_fini(struct disk_queue *q)
     seq_set_fini(&q->unsafe);
 }
 
-void disk_queue_restore(struct disk_queue *q, uint64_t first, uint64_t count, uint32_t repeats)
+void disk_queue_restore(struct disk_queue *q, uint64_t first, uint64_t count, uint64_t sent_end,
+                        uint32_t under_way)
 {
     assert(disk_queue_is_empty(q));
+    q->sent_end = q->old_end = sent_end;
     if (count == 0)
         return;
     q->from = first;
     q->count = count;
-    q->repeat_left = count < repeats ? (uint32_t)count : repeats;
+    if (sent_end > first)
+        q->repeat_left = count < under_way ? (uint32_t)count : under_way;
 }
 
 int disk_queue_leave(struct disk_queue *q, uint64_t seq, bool is_unsafe)
@@ -99,7 +102,7 @@ bool disk_queue_wants(const struct disk_queue *q, uint64_t seq)
 
 static void count_repeat(struct disk_queue *q, uint64_t seq)
 {
-    if (q->repeat_left == 0 || disk_queue_is_repeat(q, seq))
+    if (q->repeat_left == 0 || seq >= q->old_end || disk_queue_is_repeat(q, seq))
         return;
     q->repeat_left--;
     q->repeat_end = seq + 1;

@@ -19,6 +19,8 @@ struct disk_queue {
     uint64_t count;
     struct seq_set unsafe;
 
+    uint64_t sent_end;    /* all that were ever sent are before this place */
+    uint64_t old_end;     /* so it was at the last restart */
     uint64_t repeat_end;  /* places before this one may have been sent before a restart */
     uint32_t repeat_left; /* so many of the next ones, too, as they come */
 
@@ -33,15 +35,16 @@ struct disk_queue {
 void disk_queue_init(struct disk_queue *q, uint64_t from);
 void disk_queue_fini(struct disk_queue *q);
 
-/* After a restart; `repeats` at most of them may have been sent before. */
-void disk_queue_restore(struct disk_queue *q, uint64_t first, uint64_t count, uint32_t repeats);
+/* After a restart; of those before sent_end, so many at most were under way. */
+void disk_queue_restore(struct disk_queue *q, uint64_t first, uint64_t count, uint64_t sent_end,
+                        uint32_t under_way);
 
 static inline bool disk_queue_is_empty(const struct disk_queue *q)
 {
     return q->count == 0;
 }
 
-/* May it have been sent before a restart? */
+/* May it have been under way before a restart? */
 static inline bool disk_queue_is_repeat(const struct disk_queue *q, uint64_t seq)
 {
     return seq < q->repeat_end;

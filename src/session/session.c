@@ -163,6 +163,12 @@ static uint16_t stored_id(uint64_t seq)
 }
 
 /* Is it one that may have been sent before a restart? */
+static bool was_sent(const struct session *s, const struct delivery *d)
+{
+    return s->disk != NULL && d->seq != 0 && d->seq < s->disk->old_end;
+}
+
+/* Its Client may be halfway through it. */
 static bool is_repeat(const struct session *s, const struct delivery *d)
 {
     return s->disk != NULL && d->seq != 0 && disk_queue_is_repeat(s->disk, d->seq);
@@ -189,7 +195,10 @@ static __attribute__((noinline)) int send_first_time_durable(struct session *s, 
     if (sent->seq != 0)
         disk_queue_pass(s->disk, sent->seq);
     s->inflight.unacked++;
-    send(s, sent, is_repeat(s, sent));
+    bool dup = was_sent(s, sent);
+    if (s->disk != NULL && sent->seq >= s->disk->sent_end)
+        s->disk->sent_end = sent->seq + 1;
+    send(s, sent, dup);
     finish_for_store(s, inflight_find(&s->inflight, id)); /* unless it was refused */
     return 0;
 }
@@ -457,6 +466,9 @@ static void enqueue(struct session *s, struct delivery *d, int64_t now_ns)
             disk_queue_pass(s->disk, d->seq);
     } else if (may_leave_on_disk(s, d) && disk_queue_leave(s->disk, d->seq, is_unsafe(d)) == 0) {
         delivery_fini(d);
+    } else if (d->seq != 0) { /* it stays in the store, where it may be found some time */
+        s->sink->ops->on_dropped(s->sink, d, DROP_NO_MEMORY);
+        delivery_fini(d);
     } else {
         drop(s, d, DROP_NO_MEMORY);
     }
@@ -598,19 +610,15 @@ int session_set_durable(struct session *s, bool is_durable)
     return 0;
 }
 
-void session_restore_queue(struct session *s, uint64_t first, uint64_t count, uint32_t sent)
+void session_restore_queue(struct session *s, uint64_t first, uint64_t count, uint64_t sent_end)
 {
-    uint16_t window = s->options->inflight_max;
     assert(s->disk != NULL && queue_count(&s->queue) == 0);
-    disk_queue_restore(s->disk, first, count, sent < window ? sent : window);
+    disk_queue_restore(s->disk, first, count, sent_end, s->options->inflight_max);
 }
 
-uint32_t session_sent_count(const struct session *s)
+uint64_t session_sent_end(const struct session *s)
 {
-    uint32_t count = 0;
-    for (const struct delivery *d = NULL; (d = inflight_next(&s->inflight, d)) != NULL;)
-        count += d->seq != 0 && d->state != DELIVERY_AWAITS_PUBCOMP;
-    return count;
+    return s->disk == NULL ? 0 : s->disk->sent_end;
 }
 
 int session_restore_released(struct session *s, uint64_t seq)

@@ -148,16 +148,16 @@ bool session_on_pubrel(struct session *s, uint16_t packet_id); /* false: not fou
 int session_set_durable(struct session *s, bool is_durable);
 
 /* After a restart, right after session_set_durable: so many are on the disk, the first at seq
- * `first`.  The first `sent` of them, at most a window, may have been sent before: with DUP. */
-void session_restore_queue(struct session *s, uint64_t first, uint64_t count, uint32_t sent);
+ * `first`.  Those before `sent_end` may have been sent before: with DUP. */
+void session_restore_queue(struct session *s, uint64_t first, uint64_t count, uint64_t sent_end);
 /* Likewise: a stored delivery of QoS 2 whose PUBREC had come, in the order of seq; it awaits
  * PUBCOMP, and is not one of the queue.  0, -ENOMEM, or -EEXIST: another one has its Packet
  * Identifier. */
 int session_restore_released(struct session *s, uint64_t seq);
 int session_restore_received(struct session *s, uint16_t packet_id); /* from the Client; -ENOMEM */
 
-/* Stored deliveries that were sent and not acknowledged: `sent` after a restart. */
-uint32_t session_sent_count(const struct session *s);
+/* Behind the last stored delivery that was ever sent: for session_restore_queue. */
+uint64_t session_sent_end(const struct session *s);
 
 /* What the store keeps of QoS 2 besides the queue, to be forgotten with the Session: start with
  * *cursor 0; false at the end. */

@@ -370,7 +370,8 @@ static size_t next_packet(struct actor *a, struct bytes rest, struct packet *p)
         result = packet_decode(bytes_of(rest.data, frame.size), a->version, p, &why);
     if (result == DECODE_DONE)
         return frame.size;
-    trace_fail(trace, "#%u (c%u): the broker sent what is no packet", a->conn->number, a->index);
+    trace_fail(trace, "#%u (c%u): the broker sent what is no packet: %02x %02x ...",
+               a->conn->number, a->index, rest.data[0], rest.data[1]);
     return 0;
 }
 
@@ -453,6 +454,12 @@ void actor_read(struct actor *a)
     }
     if (!a->is_calm && dice_permille(&a->dice, a->slowness))
         a->read_ns = a->stage->world->now_ns + dice_time_ns(&a->dice, 5 * SECOND_NS);
+}
+
+void actor_drain(struct actor *a)
+{
+    while (a->conn != NULL && link_readable(a->conn->link) > 0)
+        read_some(a);
 }
 
 /* ------------------------------------------------------------------------------------- calm --- */

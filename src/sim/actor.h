@@ -71,7 +71,8 @@ bool actor_is_due(const struct actor *a); /* something to do now */
 void actor_act(struct actor *a);
 
 bool actor_can_read(const struct actor *a);
-void actor_read(struct actor *a); /* some bytes of one connection */
+void actor_read(struct actor *a);  /* some bytes of one connection */
+void actor_drain(struct actor *a); /* all that have arrived: there will be no more */
 
 /* When it wants to do something, as far as it knows now. */
 int64_t actor_next_ns(const struct actor *a);

@@ -16,6 +16,7 @@ enum { SENT_FILTERS_MAX = 4, OPEN_MAX = 64, ALIASES_MAX = 16 };
 
 struct actor;
 struct link;
+struct promise;
 struct sim_session;
 
 /* A packet of the client's, as it meant it. */
@@ -35,6 +36,8 @@ struct sent {
     /* What the broker has to answer; known once it has taken the packet. */
     uint8_t codes[SENT_FILTERS_MAX];
     enum reason answer;
+    bool is_answered;        /* the answer was sent, though it may not have arrived */
+    struct promise *promise; /* PUBLISH that was taken; NULL: nothing was to be done */
 };
 
 /* What CONNECT says. */
@@ -60,11 +63,13 @@ struct conn {
 
     /* The broker's side. */
     struct list sent, due;
+    uint64_t handle, key;        /* of the broker's Session, at CONNACK: see peek_identity */
     struct sim_session *session; /* from CONNACK on */
     bool is_attached;            /* CONNACK sent, not closed */
     bool is_closed;              /* by the broker */
     bool is_connecting;          /* CONNECT taken, and not answered */
     bool connack_present;        /* what CONNACK has to say */
+    bool is_refused;             /* it says that the disk is full */
     bool disconnect_taken;
     enum reason disconnect_reason;
     enum reason
@@ -84,7 +89,7 @@ struct conn {
     int8_t aliases_out[ALIASES_MAX]; /* client -> broker */
     uint16_t open[OPEN_MAX]; /* Packet Identifiers received here and not finished by the client */
     unsigned open_count;
-    uint64_t resent_order; /* of the last delivery that was sent again here */
-    bool has_seen_new;     /* a PUBLISH that is not sent again */
-    int64_t sent_ns;       /* the client's last packet */
+    uint64_t resent_order[2]; /* of the last delivery that was sent again here; 1: from the disk */
+    bool has_seen_new;        /* a PUBLISH that is not sent again */
+    int64_t sent_ns;          /* the client's last packet */
 };

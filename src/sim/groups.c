@@ -18,6 +18,7 @@ static struct sim_group *new_group(struct model *m, unsigned filter)
     list_init(&g->in_all);
     list_init(&g->members);
     list_init(&g->expected);
+    list_init(&g->done);
     list_push_back(&m->groups, &g->link);
     list_push_back(&m->all_groups, &g->in_all);
     return g;
@@ -33,24 +34,78 @@ static struct sim_group *find_group(const struct model *m, unsigned filter)
     return NULL;
 }
 
-size_t groups_route(struct model *m, const struct sim_message *message, int64_t expires_ns)
+static struct expected *new_expected(struct model *m, struct sim_group *g,
+                                     const struct sim_message *message, int64_t expires_ns)
+{
+    enum persistence_mode mode = model_mode(m, message->topic);
+    struct expected *e = story_alloc(m->arena, sizeof *e);
+    list_init(&e->link);
+    e->message = message;
+    e->expires_ns = expires_ns;
+    e->taken_ns = m->world->now_ns;
+    e->serial = ++m->serials;
+    e->group = g;
+    e->is_soft = message->qos == 0 || g->had_qos0;
+    e->is_stored = g->is_durable && mode != PERSISTENCE_NONE &&
+                   (message->qos > 0 || m->config->upgrade_outgoing_qos);
+    e->until_sent = mode == PERSISTENCE_QUEUED;
+    list_push_back(&g->expected, &e->link);
+    return e;
+}
+
+size_t groups_route(struct model *m, const struct sim_message *message, int64_t expires_ns,
+                    const struct promise *promise)
 {
     size_t count = 0;
     for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
         struct sim_group *g = container_of(l, struct sim_group, link);
         if (!story_matches(g->filter, message->topic))
             continue;
-        struct expected *e = story_alloc(m->arena, sizeof *e);
-        list_init(&e->link);
-        e->message = message;
-        e->expires_ns = expires_ns;
-        e->taken_ns = m->world->now_ns;
-        e->group = g;
-        e->is_soft = message->qos == 0 || g->had_qos0;
-        list_push_back(&g->expected, &e->link);
+        new_expected(m, g, message, expires_ns)->promise = promise;
         count++;
     }
     return count;
+}
+
+bool groups_need_store(const struct model *m, unsigned topic)
+{
+    for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
+        const struct sim_group *g = container_of(l, struct sim_group, link);
+        if (g->is_durable && story_matches(g->filter, topic))
+            return true;
+    }
+    return false;
+}
+
+void groups_done(struct model *m, struct expected *e)
+{
+    e->done_ns = m->world->now_ns;
+    if (e->is_stored)
+        list_push_back(&e->group->done, &e->link);
+}
+
+bool groups_restore(struct model *m, unsigned filter, struct expected *e)
+{
+    struct sim_group *g = find_group(m, filter);
+    if (g == NULL)
+        return false;
+    list_remove(&e->link);
+    e->group = g;
+    e->state = EXPECTED_WAITS;
+    e->holder = NULL;
+    list_push_back(&g->expected, &e->link);
+    return true;
+}
+
+void groups_on_crash(struct model *m)
+{
+    for (struct list *l = m->all_groups.next; l != &m->all_groups; l = l->next) {
+        struct sim_group *g = container_of(l, struct sim_group, in_all);
+        while (list_pop_front(&g->expected) != NULL) {
+        }
+    }
+    list_init(&m->groups);
+    list_init(&m->all_groups);
 }
 
 static void soften(struct sim_group *g, unsigned qos_least)
@@ -82,6 +137,7 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
         if (ms->group == NULL)
             ms->group = new_group(m, filter);
         ms->is_member = true;
+        ms->group->is_durable |= s->key != 0;
         ms->left_ns = INT64_MAX;
         if (has_left(s, ms->group)) /* a message on its way to it finds another membership */
             soften(ms->group, 0);
@@ -101,8 +157,16 @@ void groups_join(struct model *m, struct sim_session *s, unsigned filter)
     }
 }
 
+/* What was given to it is its own now, and not on the disk any more; nobody knows what that is. */
+static void unstore(struct sim_group *g)
+{
+    for (struct list *l = g->expected.next; l != &g->expected; l = l->next)
+        container_of(l, struct expected, link)->until_sent = true;
+}
+
 static void leave(const struct model *m, struct membership *ms)
 {
+    unstore(ms->group);
     ms->is_member = false;
     ms->left_ns = m->world->now_ns;
     if (--ms->group->member_count > 0)
@@ -118,7 +182,7 @@ void groups_leave(struct model *m, struct sim_session *s, unsigned filter)
 
 /* What it has received and not acknowledged.  Who has left and come back has some of it from its
  * first time, some from its second: the former is lost [MQTT-3.10.4-3]. */
-static void give_back(struct sim_session *s, const struct membership *ms)
+static void give_back(struct model *m, struct sim_session *s, const struct membership *ms)
 {
     struct list *next;
     bool left = has_left(s, ms->group);
@@ -133,6 +197,7 @@ static void give_back(struct sim_session *s, const struct membership *ms)
         } else { /* [MQTT-4.8.2-5] */
             e->state = EXPECTED_DONE;
             list_remove(&e->link);
+            groups_done(m, e);
         }
         e->holder = NULL;
     }
@@ -142,7 +207,7 @@ void groups_on_session_end(struct model *m, struct sim_session *s)
 {
     for (struct list *l = s->memberships.next; l != &s->memberships; l = l->next) {
         struct membership *ms = container_of(l, struct membership, in_session);
-        give_back(s, ms);
+        give_back(m, s, ms);
         soften(ms->group, ms->is_member ? 2 : 0);
         if (ms->is_member)
             leave(m, ms);
@@ -217,8 +282,7 @@ struct expected *groups_find(const struct model *m, const struct sim_session *s,
     return e == NULL && message->taken > 1 ? find_any_copy(m, s, message) : e;
 }
 
-/* The smallest packet that a member, or former one, takes; 0: no limit. */
-static uint32_t max_packet_size(const struct sim_group *g)
+uint32_t group_max_packet_size(const struct sim_group *g)
 {
     uint32_t least = 0;
     for (struct list *l = g->members.next; l != &g->members; l = l->next) {
@@ -234,7 +298,7 @@ void groups_check_quiet(struct model *m)
 {
     for (struct list *l = m->groups.next; l != &m->groups; l = l->next) {
         const struct sim_group *g = container_of(l, struct sim_group, link);
-        uint32_t size = max_packet_size(g);
+        uint32_t size = group_max_packet_size(g);
         for (struct list *k = g->expected.next; k != &g->expected; k = k->next) {
             const struct expected *e = container_of(k, struct expected, link);
             if (e->state == EXPECTED_WAITS && !expected_may_be_lost(m, e, size, m->world->now_ns))

@@ -8,6 +8,7 @@
  *                 ^publisher and QoS the same */
 #include "sim/judge.h"
 #include "mqtt/property.h"
+#include "session/session.h"
 #include "sim/groups.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -100,10 +101,19 @@ static bool is_same_message(const struct expected *e, const struct arrival *a)
     return e->message->payload.size == 0 && e->message->topic == a->topic;
 }
 
+/* A durable Session's Packet Identifiers tell whether a delivery is stored, and where. */
+static bool fits_packet_id(const struct conn *c, const struct expected *e, const struct publish *p)
+{
+    if (c->session->key == 0 || p->qos == 0)
+        return true;
+    return e->seq > 0 ? p->packet_id == e->seq % SESSION_STORED_IDS + 1
+                      : e->is_stored == (p->packet_id <= SESSION_STORED_IDS);
+}
+
 static bool is_it(const struct conn *c, const struct expected *e, const struct arrival *a)
 {
-    if (e->state != EXPECTED_WAITS || !is_same_message(e, a) || e->qos != a->publish->qos ||
-        e->retain != a->publish->retain)
+    if (!fits_packet_id(c, e, a->publish) || e->state != EXPECTED_WAITS || !is_same_message(e, a) ||
+        e->qos != a->publish->qos || e->retain != a->publish->retain)
         return false;
     if (c->greeting.version != VERSION_5_0)
         return true;
@@ -116,7 +126,7 @@ static bool goes_before(const struct expected *this, const struct expected *that
 {
     return this->state == EXPECTED_WAITS && this->qos == that->qos && !this->is_retained &&
            !that->is_retained && this->message->publisher == that->message->publisher &&
-           this->message != that->message;
+           this->message != that->message && this->is_stored == that->is_stored;
 }
 
 static void check_overtaken(struct model *m, struct conn *c, struct expected *arrived,
@@ -133,7 +143,10 @@ static void check_overtaken(struct model *m, struct conn *c, struct expected *ar
         if (!may_be)
             JUDGE_FAIL(m, c, "m%u arrived before m%u", arrived->message->index, e->message->index);
         e->state = EXPECTED_DROPPED;
+        e->done_ns = m->world->now_ns;
         list_remove(&e->link);
+        if (e->is_stored)
+            list_push_back(&c->session->done, &e->link);
     }
 }
 
@@ -202,6 +215,7 @@ static void check_expiry(struct model *m, struct conn *c, const struct expected 
 static void check_resent(struct model *m, struct conn *c, struct flight *f, const struct arrival *a)
 {
     const struct publish *p = a->publish;
+    bool is_from_disk = f->expected->seq > 0;
     if (f->seen_on == c->number) /* [MQTT-2.2.1-3] [MQTT-4.4.0-1] */
         JUDGE_FAIL(m, c, "packet id %u is in use, or sent again without a reason", f->id);
     else if (!is_same_message(f->expected, a) || f->expected->qos != p->qos)
@@ -211,21 +225,23 @@ static void check_resent(struct model *m, struct conn *c, struct flight *f, cons
         JUDGE_FAIL(m, c, "packet id %u was sent again without DUP", f->id);
     else if (f->rec_taken) /* [MQTT-4.3.3-7] */
         JUDGE_FAIL(m, c, "packet id %u was sent again after its PUBREC", f->id);
-    else if (f->order < c->resent_order) /* [MQTT-4.6.0-1] */
+    else if (f->order < c->resent_order[is_from_disk]) /* [MQTT-4.6.0-1] */
         JUDGE_FAIL(m, c, "packet id %u was sent again out of order", f->id);
-    else if (c->has_seen_new)
+    else if (c->has_seen_new && !is_from_disk)
         JUDGE_FAIL(m, c, "packet id %u was sent again after a new message", f->id);
     f->seen_on = c->number;
-    c->resent_order = f->order;
+    c->resent_order[is_from_disk] = f->order;
     check_expiry(m, c, f->expected, a, false);
 }
 
 /* [MQTT-4.4.0-1]: what is open comes first. */
-static void check_all_resent(struct model *m, struct conn *c)
+static void check_all_resent(struct model *m, struct conn *c, const struct expected *e)
 {
     for (struct list *l = c->session->flights.next; l != &c->session->flights; l = l->next) {
         const struct flight *f = container_of(l, struct flight, link);
-        if (f->seen_on != c->number && !f->rec_taken)
+        /* What is not stored need not wait for what has to be read from the disk first. */
+        bool is_elsewhere = f->expected->seq > 0 && (!e->is_stored || e->group != NULL || m->drops);
+        if (f->seen_on != c->number && !f->rec_taken && !is_elsewhere)
             JUDGE_FAIL(m, c, "a new message before packet id %u was sent again", f->id);
     }
 }
@@ -234,7 +250,9 @@ static void begin_flight(struct model *m, struct conn *c, struct expected *e, ui
 {
     struct sim_session *s = c->session;
     struct flight *f = story_alloc(m->arena, sizeof *f);
-    *f = (struct flight){ .id = id, .expected = e, .order = ++s->orders, .seen_on = c->number };
+    *f = (struct flight){ .id = id, .expected = e, .seen_on = c->number };
+    f->order = e->seq > 0 ? e->seq : ++s->orders;
+    e->packet_id = id;
     list_init(&f->link);
     list_push_back(&s->flights, &f->link);
 }
@@ -248,12 +266,15 @@ static void check_flags(struct model *m, struct conn *c, const struct expected *
             JUDGE_FAIL(m, c, "m%u of QoS 0 came with DUP", e->message->index);
         return;
     }
-    if (p->dup && e->taken_ns > c->session->parted_ns && !is_vague(e))
+    /* What comes from the disk may have been sent, as far as the broker can know. */
+    if (p->dup && e->seq == 0 && e->taken_ns > c->session->parted_ns && !is_vague(e))
         JUDGE_FAIL(m, c, "m%u came with DUP the first time", e->message->index);
-    if (p->dup && c->has_seen_new)
+    if (p->dup && c->has_seen_new && e->seq == 0)
         JUDGE_FAIL(m, c, "m%u was sent again after a new message", e->message->index);
+    if (!p->dup && e->was_seen && !is_vague(e)) /* [MQTT-3.3.1-1] */
+        JUDGE_FAIL(m, c, "m%u, sent again after a restart, came without DUP", e->message->index);
     if (!p->dup) {
-        check_all_resent(m, c);
+        check_all_resent(m, c, e);
         c->has_seen_new = true;
     }
 }
@@ -269,6 +290,8 @@ static void receive_first(struct model *m, struct conn *c, struct expected *e,
     if (p->qos == 0) {
         e->state = EXPECTED_DONE;
         list_remove(&e->link);
+        if (e->group != NULL)
+            groups_done(m, e);
         return;
     }
     e->state = EXPECTED_RECEIVED;
@@ -276,8 +299,10 @@ static void receive_first(struct model *m, struct conn *c, struct expected *e,
     if (e->group == NULL)
         list_remove(&e->link); /* held by its flight now */
     begin_flight(m, c, e, p->packet_id);
-    if (p->dup)
-        c->resent_order = c->session->orders;
+    if (p->dup && e->seq > 0)
+        c->resent_order[1] = e->seq;
+    else if (p->dup)
+        c->resent_order[0] = c->session->orders;
 }
 
 /* The client's window [MQTT-3.3.4-9], and ours. */
@@ -382,7 +407,7 @@ static void judge_publish(struct model *m, struct conn *c, const struct publish 
 /* -------------------------------------------------------------------------------- answers ----- */
 
 /* What the packet was that this is the answer to. */
-static bool is_answered_by(const struct sent *sent, enum packet_type answer)
+bool sent_is_answered_by(const struct sent *sent, enum packet_type answer)
 {
     switch (sent->type) {
     case PACKET_PUBLISH:
@@ -407,7 +432,7 @@ static struct sent *take_due(struct conn *c, enum packet_type answer, uint16_t p
 {
     for (struct list *l = c->due.next; l != &c->due; l = l->next) {
         struct sent *sent = container_of(l, struct sent, link);
-        if (!is_answered_by(sent, answer))
+        if (!sent_is_answered_by(sent, answer))
             continue;
         if (sent->packet_id != packet_id)
             return NULL;
@@ -462,6 +487,8 @@ static void judge_connack(struct model *m, struct conn *c, const struct connack 
     const struct config *config = m->config;
     unsigned ours =
         config->receive_maximum > 0 ? config->receive_maximum : config->max_inflight_messages;
+    if (c->is_refused)
+        return;
     if (!c->is_attached && !c->is_closed) {
         JUDGE_FAIL(m, c, "a CONNACK (0x%02x) that was not sent", p->reason);
         return;

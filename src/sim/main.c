@@ -30,7 +30,7 @@ static void usage(FILE *out)
     fprintf(
         out,
         "usage: chappe-sim [--seeds N] [--seed S] [--workers 1..%d] [--steps N] [--plant NAME]\n"
-        "                  [--verbose]\n"
+        "                  [--memory] [--verbose]\n"
         "Runs the broker in a make-believe world: seeds S to S+N-1 (by default 1 to 100).\n"
         "With --seed alone, that one seed, and its invariants are checked after every step.\n"
         "A bug can be planted, to see that it is found:\n",
@@ -74,6 +74,10 @@ static struct arguments parse(char **argv)
         if (strcmp(*argv, "--help") == 0) {
             usage(stdout);
             exit(0);
+        }
+        if (strcmp(*argv, "--memory") == 0) {
+            a.sim.in_memory = true;
+            continue;
         }
         if (strcmp(*argv, "--verbose") == 0) {
             a.sim.is_verbose = true;

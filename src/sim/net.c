@@ -196,7 +196,7 @@ static const struct stream_ops link_ops;
 
 struct link *link_open(struct net *n, size_t listener, size_t capacity)
 {
-    assert(listener < n->listener_count && capacity > 0);
+    assert(listener < NET_LISTENERS_MAX && capacity > 0);
     struct link *l = must(memory_alloc_zero(sizeof *l));
     l->net = n;
     l->number = ++n->link_count;
@@ -209,7 +209,7 @@ struct link *link_open(struct net *n, size_t listener, size_t capacity)
     l->connect_ns = arrival_ns(n, &l->up);
     l->up.last_ns = l->connect_ns;
     if (n->listeners[listener] == NULL)
-        l->was_closed = true; /* nobody listens any more */
+        l->was_closed = true; /* nobody listens any more, or just now */
     else
         list_push_back(&n->listeners[listener]->backlog, &l->in_backlog);
     return l;
@@ -233,6 +233,11 @@ void *link_owner(const struct link *l)
 struct link *link_of_stream(const struct stream *s)
 {
     return container_of(s, struct sim_stream, stream)->link;
+}
+
+struct stream *link_stream(struct link *l)
+{
+    return &l->held.stream;
 }
 
 void link_write(struct link *l, struct bytes bytes)
@@ -311,6 +316,8 @@ static ssize_t link_recv(struct stream *stream, void *out, size_t size)
 {
     struct link *l = link_of_stream(stream);
     struct net *n = l->net;
+    if (n->is_broken)
+        return -ECONNRESET;
     pipe_update(&l->up, n->world->now_ns);
     enum pipe_end end = pipe_end_now(&l->up, n->world->now_ns);
     size_t there = pipe_readable(&l->up);
@@ -322,7 +329,7 @@ static ssize_t link_recv(struct stream *stream, void *out, size_t size)
         l->fault_was_seen = true;
         return 0;
     }
-    if (there == 0 || dice_permille(&n->dice, n->faults.nothing_now))
+    if (there == 0 || n->is_deaf || dice_permille(&n->dice, n->faults.nothing_now))
         return -EAGAIN;
     if (size > there)
         size = there;
@@ -357,6 +364,8 @@ static ssize_t link_send(struct stream *stream, const struct iovec *parts, int c
 {
     struct link *l = link_of_stream(stream);
     struct net *n = l->net;
+    if (n->is_broken)
+        return -ECONNRESET;
     pipe_update(&l->up, n->world->now_ns);
     enum pipe_end end = pipe_end_now(&l->up, n->world->now_ns);
     if (end == PIPE_BROKEN) {
@@ -420,7 +429,7 @@ static unsigned link_ready(struct link *l)
     unsigned ready = 0;
     pipe_update(&l->up, now);
     enum pipe_end end = pipe_end_now(&l->up, now);
-    if (pipe_readable(&l->up) > 0 || end != PIPE_OPEN)
+    if ((pipe_readable(&l->up) > 0 && !l->net->is_deaf) || end != PIPE_OPEN)
         ready |= NET_READ;
     if (room_in(l) > 0 || end == PIPE_BROKEN)
         ready |= NET_WRITE;
@@ -564,6 +573,8 @@ static int poller_wait(struct poller *p, struct net_event *events, int max, int6
     for (struct list *i = p->streams.next; i != &p->streams && count < READY_MAX; i = i->next) {
         struct sim_stream *s = container_of(i, struct sim_stream, in_poller);
         unsigned set = stream_ready(s);
+        if ((set & NET_HANGUP) != 0)
+            s->link->fault_was_seen = true;
         if (set != 0)
             ready[count++] = (struct net_event){ s->tag, set };
     }
@@ -628,6 +639,30 @@ void net_fini(struct net *n)
         next = i->next;
         link_destroy(container_of(i, struct link, in_net));
     }
+}
+
+/* What is left after pipe_lose arrives now. */
+static void hasten(struct net *n, struct pipe *p)
+{
+    pipe_lose(n, p);
+    p->arrived = p->written;
+    p->segments.size = p->first_segment = 0;
+    p->last_ns = n->world->now_ns;
+}
+
+void net_break(struct net *n)
+{
+    n->is_broken = true;
+    for (struct list *i = n->links.next; i != &n->links; i = i->next) {
+        hasten(n, &container_of(i, struct link, in_net)->down);
+    }
+}
+
+void net_mend(struct net *n)
+{
+    assert(n->stream_count == 0 && n->poller_count == 0);
+    n->is_broken = n->is_deaf = false;
+    n->listener_count = 0;
 }
 
 static int64_t pipe_next_ns(const struct pipe *p, int64_t now_ns)

@@ -38,6 +38,8 @@ struct net {
     size_t stream_count; /* that the broker holds: leaks show here */
     size_t poller_count;
     uint32_t link_count; /* so far */
+    bool is_deaf;        /* nothing reaches the broker any more: it is about to stop */
+    bool is_broken;      /* the broker has died: nothing it does reaches anybody */
 
     /* Called when the broker closes a connection, before anything else happens. */
     void (*on_close)(void *context, struct link *);
@@ -46,6 +48,11 @@ struct net {
 
 void net_init(struct net *n, struct world *world, uint64_t seed);
 void net_fini(struct net *n); /* drops the clients' ends; the broker must have closed its own */
+
+/* The broker's machine, or its process, ends.  Of what it has sent, each client gets a part, at
+ * once; the rest is lost.  Then the broker's own ends may be closed. */
+void net_break(struct net *n);
+void net_mend(struct net *n); /* a new broker may listen; the old one has closed everything */
 
 /* The time of the next arrival; INT64_MAX: nothing is on its way. */
 int64_t net_next_arrival_ns(const struct net *n);
@@ -83,3 +90,4 @@ void link_vanish(struct link *l); /* what is in transit may be lost, and nobody 
 void link_forget(struct link *l); /* the client looks at it no more; it must have left */
 
 struct link *link_of_stream(const struct stream *s);
+struct stream *link_stream(struct link *l);

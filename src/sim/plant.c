@@ -1,9 +1,12 @@
 /* sim/plant.c: see plant.h. */
 #include "sim/plant.h"
 #include "base/memory.h"
+#include "broker/answers.h"
 #include "broker/client.h"
 #include "broker/connection.h"
+#include "broker/deposit.h"
 #include "broker/server.h"
+#include "broker/storage.h"
 
 static const char *const names[PLANT_COUNT] = { [PLANT_NONE] = "none",
 #define PLANT(name, text, words) [PLANT_##name] = text,
@@ -64,7 +67,7 @@ static enum drop send_wrongly(struct delivery_sink *sink, const struct delivery 
     return plant->broker_ops->send_publish(sink, d, dup && plant->kind != PLANT_FORGET_DUP);
 }
 
-static void lose(struct delivery_sink *sink, const struct delivery *d) {}
+static void do_nothing(struct delivery_sink *sink, const struct delivery *d) {}
 
 static void spoil_sink(struct plant *plant, struct delivery_sink *sink)
 {
@@ -72,7 +75,9 @@ static void spoil_sink(struct plant *plant, struct delivery_sink *sink)
         plant->broker_ops = sink->ops;
     plant->sink_ops = *plant->broker_ops;
     if (plant->kind == PLANT_LOSE_RETURNED)
-        plant->sink_ops.on_returned = lose;
+        plant->sink_ops.on_returned = do_nothing;
+    else if (plant->kind == PLANT_FORGET_PUBREC)
+        plant->sink_ops.on_received = do_nothing;
     else
         plant->sink_ops.send_publish = send_wrongly;
     sink->ops = &plant->sink_ops;
@@ -81,21 +86,60 @@ static void spoil_sink(struct plant *plant, struct delivery_sink *sink)
 void plant_on_connack(struct plant *plant, const struct connection *c)
 {
     bool is_in_sink = plant->kind == PLANT_LOSE_RETURNED ||
-                      plant->kind == PLANT_LOSE_ON_FULL_WINDOW || plant->kind == PLANT_FORGET_DUP;
+                      plant->kind == PLANT_LOSE_ON_FULL_WINDOW || plant->kind == PLANT_FORGET_DUP ||
+                      plant->kind == PLANT_FORGET_PUBREC;
     if (is_in_sink && c->client != NULL)
         spoil_sink(plant, &c->client->sink);
     if (plant->kind == PLANT_LEAK && plant->seen++ == 0)
         (void)!memory_alloc(1);
 }
 
+static void hurry_wills(struct worker *w)
+{
+    uint32_t cursor = 0;
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
+        if (c->will != NULL && timer_is_set(&c->will->delay_timer))
+            timers_set(w->timers, &c->will->delay_timer, w->now_ns);
+}
+
+/* What waits for a request that is on its way to the disk, if it is of this type, waits no more. */
+static void answer_early(struct store_request *r, enum packet_type type)
+{
+    struct answer **at = &r->waiting;
+    while (*at != NULL) {
+        struct answer *a = *at;
+        if (a->type == type) {
+            *at = a->next_waiting;
+            answer_safe(a);
+        } else {
+            at = &a->next_waiting;
+        }
+    }
+}
+
+static void answer_deposits_early(struct store_request *r)
+{
+    for (struct list *l = r->deposits.next; l != &r->deposits; l = l->next) {
+        struct deposit *d = container_of(l, struct deposit, link);
+        struct answer *a = d->answer;
+        d->answer = NULL;
+        if (a != NULL)
+            answer_safe(a);
+    }
+}
+
 void plant_on_turn(struct plant *plant, const struct server *server)
 {
-    for (unsigned i = 0; plant->kind == PLANT_EARLY_WILL && i < server->worker_count; i++) {
+    for (unsigned i = 0; i < server->worker_count; i++) {
         struct worker *w = server->workers[i];
-        uint32_t cursor = 0;
-        for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
-            if (c->will != NULL && timer_is_set(&c->will->delay_timer))
-                timers_set(w->timers, &c->will->delay_timer, w->now_ns);
+        struct store_request *r = w->staging.under_way;
+        if (plant->kind == PLANT_EARLY_WILL)
+            hurry_wills(w);
+        if (plant->kind == PLANT_ACK_BEFORE_DISK && r != NULL) {
+            answer_deposits_early(r);
+            answer_early(r, PACKET_PUBACK);
+            answer_early(r, PACKET_PUBREC);
+        }
     }
 }
 

@@ -25,6 +25,8 @@ struct server;
     PLANT(LOSE_RETURNED, "lose-returned", "what a member gives back to its group is lost")         \
     PLANT(KEEP_RETAIN, "keep-retain", "RETAIN is set on every message")                            \
     PLANT(LOSE_WAKE, "lose-wake", "a worker that sleeps is not woken by another's letter")         \
+    PLANT(ACK_BEFORE_DISK, "ack-before-disk", "PUBACK and PUBREC do not wait for the disk")        \
+    PLANT(FORGET_PUBREC, "forget-pubrec", "that a PUBREC has come is not written")                 \
     PLANT(LEAK, "leak", "memory is not given back")
 
 enum plant_kind {

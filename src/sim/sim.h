@@ -15,6 +15,7 @@ struct sim_options {
     uint64_t seed;
     unsigned workers; /* 0: drawn from the seed */
     unsigned steps;   /* of the wild part */
+    bool in_memory;   /* never with persistence; else most runs are */
     bool is_verbose;  /* print the conversation, and the broker's log */
     bool checks_all;  /* the broker's invariants after every step, not now and then */
     enum plant_kind plant;

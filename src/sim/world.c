@@ -9,7 +9,8 @@
 
 static int64_t monotonic_ns(const struct clock *clock)
 {
-    return container_of(clock, struct world, clock)->now_ns;
+    const struct world *w = container_of(clock, struct world, clock);
+    return w->now_ns + w->boot_offset_ns;
 }
 
 static int64_t wall_ns(const struct clock *clock)
@@ -36,12 +37,27 @@ void world_init(struct world *w, uint64_t seed)
     *w = (struct world){
         .clock = { monotonic_ns, wall_ns },
         .random = { fill },
-        .files = { no_file, no_file },
+        .files = { .read = no_file, .list = no_file },
         .dice = { seed },
         .now_ns = START_NS,
         .wall_offset_ns = START_WALL_NS,
     };
     w->env = (struct env){ .clock = &w->clock, .random = &w->random, .files = &w->files };
+}
+
+void world_fini(struct world *w)
+{
+    if (w->has_disk)
+        fake_disk_fini(&w->disk);
+    w->has_disk = false;
+}
+
+void world_add_disk(struct world *w, uint64_t seed)
+{
+    assert(!w->has_disk);
+    fake_disk_init(&w->disk, seed);
+    w->has_disk = true;
+    w->env.files = &w->disk.files;
 }
 
 void world_fail_at(struct world *w, uint64_t nth)

@@ -105,7 +105,7 @@ static inline bool naive_on_entry(struct store_reader *reader, uint64_t seq, str
     return true;
 }
 
-static inline void naive_on_damaged(struct store_reader *reader, uint64_t seq,
+static inline void naive_on_damaged(struct store_reader *reader, uint64_t seq, int error,
                                     const struct store_fault *fault)
 {
     struct naive_reading *r = container_of(reader, struct naive_reading, reader);

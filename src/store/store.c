@@ -395,7 +395,7 @@ static int read_entry(struct store *s, uint64_t queue, uint64_t seq, uint64_t po
     }
     struct store_fault fault;
     (void)record_fault(s, position, result, &fault);
-    reader->on_damaged(reader, seq, &fault);
+    reader->on_damaged(reader, seq, result, &fault);
     return 0;
 }
 

@@ -95,8 +95,10 @@ bool store_next_queue(const struct store *s, uint64_t *cursor, uint64_t *queue);
 struct store_reader {
     /* data and body are good until it returns.  False: stop after this one. */
     bool (*on_entry)(struct store_reader *, uint64_t seq, struct bytes data, struct bytes body);
-    /* This one cannot be read; what it is worth is the caller's decision. */
-    void (*on_damaged)(struct store_reader *, uint64_t seq, const struct store_fault *fault);
+    /* This one cannot be read; what it is worth is the caller's decision.  -EBADMSG: it is damaged;
+     * another errno: the disk did not give it this time. */
+    void (*on_damaged)(struct store_reader *, uint64_t seq, int error,
+                       const struct store_fault *fault);
 };
 
 /* Committed entries of a queue, in the order of seq, from the first with at least this one.  0 or

@@ -134,7 +134,7 @@ def shows_what_is_there(world):
     text = world.store(FINE, 'dump', 'data')
     expect('dump', text, r'\.log:\d+ batch=\d+ put session session=\d+ client_id="away" username="alice"',
            'put subscription session=\\d+ filter="a/#" qos=2 .*subscription_id=7',
-           r'append entries=\[\{session=\d+ seq=1 qos=1 subscription_ids=\[7\]\}\] topic="a/0" .*"message 0"',
+           r'append entries=\[\{queue=\d+ seq=1 qos=1 subscription_ids=\[7\]\}\] topic="a/0" .*"message 0"',
            'put retained topic="r/1"')
     live = [json.loads(line) for line in world.store(FINE, 'dump', 'data', '--live', '--messages', '--json').splitlines()]
     seen = sorted((row['kind'], row.get('client_id') or row['topic']) for row in live)
@@ -154,6 +154,85 @@ def shows_what_is_there(world):
             top['oldest']['topic']) != (2, 3, 1, 'away', 3, 'a/0'):
         raise Failure(f'stats: {stats}')
     expect('stats', world.store(FINE, 'stats', 'data'), r'queued +3 messages, in 1 queues', 'client_id="away"')
+
+
+GROUP = '$share/g/a/#'
+
+
+def fill_group(world, broker):
+    """A group with three messages, whose only member is away; what is about it can be damaged apart."""
+    member = world.client(broker, 'member')
+    member.subscribe(GROUP, qos=2)
+    member.disconnect()
+    publisher = world.client(broker, 'publisher')
+    for i in range(3):
+        publisher.publish(f'a/{i}', f'message {i}'.encode(), qos=1 + i % 2)
+    publisher.publish('r/1', b'kept', qos=1, retain=True)
+    publisher.disconnect()
+
+
+def take_from_group(world, location):
+    """The member comes back to a broker on this copy, for all of it; nothing of it is left then."""
+    broker = world.broker(location).start()
+    member = world.client(broker, 'member')
+    for i in range(3):
+        member.expect_message(f'a/{i}', f'message {i}')
+    member.expect_silence()
+    member.disconnect()
+    stop(world, broker)
+    expect('check', world.store(FINE, 'check', location), 'Nothing is wrong')
+    stats = json.loads(world.store(FINE, 'stats', location, '--json'))
+    if (stats['groups'], stats['queued'], stats['longest_queues']) != (1, 0, []):
+        raise Failure(f'stats: {stats}')
+
+
+def live(world, *words):
+    return [json.loads(line) for line in world.store(FINE, 'dump', 'data', '--live', '--json', *words).splitlines()]
+
+
+def shows_groups(world):
+    fill_group(world, world.broker().start())
+    expect('check', world.store(FINE, 'check', 'data'), 'Nothing is wrong')
+    text = world.store(FINE, 'dump', 'data')
+    expect('dump', text, rf'put group group=\d+ filter="{re.escape(GROUP)}"', r'append entries=\[\{queue=\d+ seq=\d+ qos=1')
+    rows = live(world, '--messages')
+    group, = (row for row in rows if row['kind'] == 'group')
+    queued = [row for row in rows if row['kind'] == 'queued']
+    if (group['filter'], group['queued']) != (GROUP, 3) or 'session' in group:
+        raise Failure(f'dump --live: {group}')
+    if [(row['group'], row['filter'], row['topic']) for row in queued] != [
+            (group['group'], GROUP, f'a/{i}') for i in range(3)] or [r for r in rows if r['kind'] == 'stray']:
+        raise Failure(f'dump --live --messages: {rows}')
+    for words, wanted in ((('--session', 'member'), ['session', 'subscription']), (('--topic', 'a/1'), ['queued'])):
+        if (kinds := sorted(row['kind'] for row in live(world, '--messages', *words))) != wanted:
+            raise Failure(f'dump --live {words}: {kinds}')
+    expect('dump', world.store(FAILED, 'dump', 'data', '--live', '--session', GROUP), 'no client')
+    stats = json.loads(world.store(FINE, 'stats', 'data', '--json'))
+    top, = stats['longest_queues']
+    if (stats['groups'], stats['queued'], top['group'], top['filter'], top['queued'], top['oldest']['topic']) != (
+            1, 3, group['group'], GROUP, 3, 'a/0') or 'client_id' in top:
+        raise Failure(f'stats: {stats}')
+    expect('stats', world.store(FINE, 'stats', 'data'), 'subscriptions  1, shared ones in 1 groups',
+           rf'queued=3 group=\d+ filter="{re.escape(GROUP)}"')
+
+
+def copies_groups(world):
+    """What is copied and what is repaired have the group, and what waits in it."""
+    broker = world.broker().start()
+    fill_group(world, broker)
+    for place in 'place', 'repaired':
+        (world.folder / place).mkdir()
+    world.store(FINE, 'backup', 'data', 'place/chappe')
+    stop(world, broker)
+    rows, first = batches(world)
+    broken = next(row for row in rows if row['type'] == 'put' and row['kind'] == 'retained')
+    if {row['type'] for row in rows if row['batch'] == broken['batch']} != {'put'}:
+        raise Failure(f'there is more in that batch: {rows}')
+    flip(world.segment(), first[broken['batch']] + BATCH_HEADER + 20)
+    text = world.store(FINE, 'repair', 'data', 'repaired/chappe')
+    expect('repair', text, 'Skipped: 1 places, ')
+    for place in 'place', 'repaired':
+        take_from_group(world, place)
 
 
 def refuses_wrong_usage(world):
@@ -399,7 +478,7 @@ def other_versions_are_refused(world):
     take(world, world.broker().start(), ['a/0', 'a/1', 'a/2'])
 
 
-TESTS = [shows_what_is_there, refuses_wrong_usage, backup_while_it_is_used, reads_while_segments_go,
+TESTS = [shows_what_is_there, shows_groups, copies_groups, refuses_wrong_usage, backup_while_it_is_used, reads_while_segments_go,
          one_broker_at_a_time, repairs_damage, repairs_a_segment_without_header, a_torn_end_is_harmless,
          repairs_what_two_clients_claim, other_versions_are_refused]
 
