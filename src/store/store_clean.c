@@ -1,9 +1,11 @@
 /* store/store_clean.c: old segments go.
  *
- *     segment 3      4      5      6        What is live in 3 is added to the batch, and counts
- * there [ .x.. ]   [    ] [    ] [    |batch  from then on.  When that batch is on the disk, 3
- * goes.
- *        `---------------------------^
+ *     segment 3      4      5      6
+ *        [ .x.. ]   [    ] [    ] [    |batch
+ *            `----------------------------^
+ *
+ * What is live in 3 is added to the batch, and counts there from then on.  When that batch is on
+ * the disk, 3 goes.
  *
  * A segment in which nothing is live needs no copying.  Either way it goes only after a sync of
  * what made it dead: else a power failure could take the new place of a thing, when the old one is
