@@ -160,6 +160,8 @@ static int restore_session(struct recovery *r, uint64_t key, const struct stored
             directory_release(server->directory, claim);
         return -ENOMEM;
     }
+    /* Behind all that was sent, for what is new must not look as if it had been. */
+    uint64_t next_seq = s->sent_end > queue.last ? s->sent_end : queue.last + 1;
     /* One that was to end with its connection has ended: at once, when the worker runs. */
     int result = client_set_expiry(c, s->expiry_s == 0 ? 1 : s->expiry_s);
     if (result == 0)
@@ -167,7 +169,7 @@ static int restore_session(struct recovery *r, uint64_t key, const struct stored
     if (result == 0)
         result = restore_will(c, s, r->clock_ns);
     if (result == 0)
-        result = client_restore_durable(c, key, queue.last + 1);
+        result = client_restore_durable(c, key, next_seq);
     if (result == 0)
         result = remember(r, key, c);
     if (result != 0)
