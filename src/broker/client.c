@@ -386,6 +386,12 @@ void client_on_disconnected(struct client *c, enum client_parting how)
                    w->now_ns + (int64_t)c->session_expiry_s * SECOND_NS);
 }
 
+bool client_has_expired(const struct client *c)
+{
+    return c->connection == NULL && c->expiry != NULL && timer_is_set(&c->expiry->timer) &&
+           timer_deadline_ns(&c->expiry->timer) <= c->worker->now_ns;
+}
+
 void client_on_session_expiry(struct client *c)
 {
     metrics_add(&c->worker->metrics, METRIC_clients_expired, 1);

@@ -125,6 +125,8 @@ enum client_parting {
 };
 void client_on_disconnected(struct client *c, enum client_parting how);
 void client_on_session_expiry(struct client *c); /* destroys it */
+/* Is its time over, though its timer, which may be late, has not said so? */
+bool client_has_expired(const struct client *c);
 
 /* The Will Message replaces the one there was.  Takes over its reference on success.  0, or -ENOMEM
  * and nothing changed. */

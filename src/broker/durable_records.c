@@ -1,6 +1,6 @@
 /* broker/durable_records.c: see durable_records.h.  Little endian throughout. */
 #include "broker/durable_records.h"
-#include <endian.h>
+#include "base/little_endian.h"
 #include <errno.h>
 #include <string.h>
 
@@ -8,22 +8,19 @@
 
 static uint8_t *put_u16(uint8_t *out, uint16_t value)
 {
-    value = htole16(value);
-    memcpy(out, &value, sizeof value);
+    save_u16(out, value);
     return out + sizeof value;
 }
 
 static uint8_t *put_u32(uint8_t *out, uint32_t value)
 {
-    value = htole32(value);
-    memcpy(out, &value, sizeof value);
+    save_u32(out, value);
     return out + sizeof value;
 }
 
 static uint8_t *put_u64(uint8_t *out, uint64_t value)
 {
-    value = htole64(value);
-    memcpy(out, &value, sizeof value);
+    save_u64(out, value);
     return out + sizeof value;
 }
 
@@ -49,8 +46,7 @@ static bool take_u16(struct bytes *from, uint16_t *out)
     struct bytes field;
     if (!take(from, sizeof *out, &field))
         return false;
-    memcpy(out, field.data, sizeof *out);
-    *out = le16toh(*out);
+    *out = load_u16(field.data);
     return true;
 }
 
@@ -59,8 +55,7 @@ static bool take_u32(struct bytes *from, uint32_t *out)
     struct bytes field;
     if (!take(from, sizeof *out, &field))
         return false;
-    memcpy(out, field.data, sizeof *out);
-    *out = le32toh(*out);
+    *out = load_u32(field.data);
     return true;
 }
 
@@ -69,8 +64,7 @@ static bool take_u64(struct bytes *from, uint64_t *out)
     struct bytes field;
     if (!take(from, sizeof *out, &field))
         return false;
-    memcpy(out, field.data, sizeof *out);
-    *out = le64toh(*out);
+    *out = load_u64(field.data);
     return true;
 }
 

@@ -224,6 +224,10 @@ static struct client *find_session(struct connection *c, const struct connect *p
         take_over(client);
         client = claim->client; /* it may have ended by that */
     }
+    if (client != NULL && client_has_expired(client)) {
+        client_on_session_expiry(client);
+        client = NULL;
+    }
     if (client != NULL && p->clean_start) { /* [MQTT-3.1.2-4] */
         client_destroy(client);
         client = NULL;

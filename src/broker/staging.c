@@ -62,6 +62,7 @@ void staging_fini(struct worker *w)
     forget_deposits(&s->deposits);
     store_request_destroy(s->next);
     s->next = NULL;
+    buffer_fini(&s->key);
 }
 
 bool staging_is_on(const struct worker *w)
@@ -87,70 +88,61 @@ static void note_lazy(struct worker *w)
         w->staging.lazy_since_ns = w->now_ns;
 }
 
-/* The key, in the turn's scratch memory. */
-static int write_key(struct worker *w, const struct durable_key *key, struct bytes *out)
+/* For a change that nobody waits for yet.  NULL: no memory, or nothing is stored. */
+static struct store_request *lazy_request(struct worker *w)
 {
-    struct buffer b = { 0 };
-    int result = durable_key_write(&b, key);
-    uint8_t *copy = result == 0 ? arena_alloc(&w->scratch, b.size) : NULL;
-    if (copy != NULL) {
-        memcpy(copy, b.data, b.size);
-        *out = bytes_of(copy, b.size);
-    }
-    buffer_fini(&b);
-    return copy == NULL ? -ENOMEM : 0;
+    struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
+    if (r != NULL)
+        note_lazy(w);
+    return r;
+}
+
+enum change { CHANGE_PUT, CHANGE_REMOVE };
+
+static int change_key(struct worker *w, enum change what, const struct durable_key *key,
+                      struct bytes value)
+{
+    struct buffer *k = &w->staging.key;
+    if (!staging_is_on(w))
+        return 0;
+    struct store_request *r = lazy_request(w);
+    k->size = 0;
+    if (r == NULL || durable_key_write(k, key) != 0)
+        return -ENOMEM;
+    return what == CHANGE_PUT ? record_put(&r->records, buffer_bytes(k), value)
+                              : record_remove(&r->records, buffer_bytes(k));
 }
 
 int staging_put(struct worker *w, const struct durable_key *key, struct bytes value)
 {
-    struct store_request *r;
-    struct bytes key_bytes;
-    if (!staging_is_on(w))
-        return 0;
-    if (write_key(w, key, &key_bytes) != 0 || (r = next_request(w)) == NULL)
-        return -ENOMEM;
-    note_lazy(w);
-    return record_put(&r->records, key_bytes, value);
+    return change_key(w, CHANGE_PUT, key, value);
 }
 
 int staging_remove(struct worker *w, const struct durable_key *key)
 {
-    struct store_request *r;
-    struct bytes key_bytes;
-    if (!staging_is_on(w))
-        return 0;
-    if (write_key(w, key, &key_bytes) != 0 || (r = next_request(w)) == NULL)
-        return -ENOMEM;
-    note_lazy(w);
-    return record_remove(&r->records, key_bytes);
+    return change_key(w, CHANGE_REMOVE, key, (struct bytes){ 0 });
 }
 
 void staging_finish(struct worker *w, uint64_t key, uint64_t seq)
 {
-    struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
-    if (r == NULL)
-        return;
-    (void)record_finish(&r->records, key, seq);
-    note_lazy(w);
+    struct store_request *r = lazy_request(w);
+    if (r != NULL)
+        (void)record_finish(&r->records, key, seq);
 }
 
 void staging_drop_queue(struct worker *w, uint64_t key)
 {
-    struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
-    if (r == NULL)
-        return;
-    (void)record_drop(&r->records, key);
-    note_lazy(w);
+    struct store_request *r = lazy_request(w);
+    if (r != NULL)
+        (void)record_drop(&r->records, key);
 }
 
 void staging_drop_first(struct worker *w, uint64_t key, uint64_t from)
 {
-    struct store_request *r = staging_is_on(w) ? next_request(w) : NULL;
-    if (r == NULL)
-        return;
     struct drop_first what = { key, from };
-    (void)buffer_append(&r->drop_firsts, bytes_of(&what, sizeof what));
-    note_lazy(w);
+    struct store_request *r = lazy_request(w);
+    if (r != NULL)
+        (void)buffer_append(&r->drop_firsts, bytes_of(&what, sizeof what));
 }
 
 static int add_load(struct worker *w, uint64_t handle, uint64_t key, uint64_t from, bool expires)

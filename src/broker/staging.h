@@ -25,6 +25,7 @@ struct staging {
     struct store_request *next;      /* being filled; NULL: nothing is staged */
     struct store_request *under_way; /* NULL: none */
     struct list deposits;            /* struct deposit, in the order of publishing */
+    struct buffer key;               /* of one change; its memory is used again */
     size_t bytes;                    /* of messages staged or under way */
     int64_t since_ns;      /* when the first deposit was staged; INT64_MAX: there is none */
     int64_t lazy_since_ns; /* likewise for what nobody waits for */

@@ -5,12 +5,12 @@
  */
 #pragma once
 
+#include "base/little_endian.h"
 #include "mqtt/topic.h"
 #include "router/key_set.h"
 #include "router/subscriber_list.h"
 #include <assert.h>
 
-#include <endian.h>
 
 /* A text behind the struct that ends in it. */
 struct key {
@@ -56,22 +56,7 @@ static inline struct leaf *member_leaf(uintptr_t member)
     return (struct leaf *)member;
 }
 
-/* Eight or four bytes as a word whose lowest byte is the first. */
-static inline uint64_t load_8(const uint8_t *p)
-{
-    uint64_t word;
-    memcpy(&word, p, sizeof(word));
-    return le64toh(word);
-}
-
-static inline uint64_t load_4(const uint8_t *p)
-{
-    uint32_t word;
-    memcpy(&word, p, sizeof(word));
-    return le32toh(word);
-}
-
-/* Where two words differ. */
+/* Where two words differ that were loaded with the lowest byte first. */
 static inline size_t first_byte(uint64_t difference)
 {
     return (unsigned)__builtin_ctzll(difference) / 8;
@@ -84,13 +69,13 @@ static inline size_t equal_count(const uint8_t *a, const uint8_t *b, size_t size
     size_t i = 0;
     uint64_t difference;
     for (; size - i >= 8; i += 8)
-        if ((difference = load_8(a + i) ^ load_8(b + i)) != 0)
+        if ((difference = load_u64(a + i) ^ load_u64(b + i)) != 0)
             return i + first_byte(difference);
     if (size - i >= 4) {
-        if ((difference = load_4(a + i) ^ load_4(b + i)) != 0)
+        if ((difference = load_u32(a + i) ^ load_u32(b + i)) != 0)
             return i + first_byte(difference);
         i = size - 4;
-        difference = load_4(a + i) ^ load_4(b + i);
+        difference = load_u32(a + i) ^ load_u32(b + i);
         return difference == 0 ? size : i + first_byte(difference);
     }
     while (i < size && a[i] == b[i])
@@ -104,7 +89,7 @@ static inline size_t level_size(struct bytes text)
     const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t i = 0;
     for (; text.size - i >= 8; i += 8) {
-        uint64_t word = load_8(text.data + i) ^ ones * '/';
+        uint64_t word = load_u64(text.data + i) ^ ones * '/';
         uint64_t found = (word - ones) & ~word & ones * 0x80; /* the lowest bit is right */
         if (found != 0)
             return i + first_byte(found);

@@ -351,7 +351,9 @@ static void no_longer_connecting(struct model *m, struct conn *c)
 static void attach(struct model *m, struct conn *c)
 {
     struct sim_session *s = m->by_actor[c->actor_index];
-    if (s != NULL && c->greeting.clean_start) {
+    /* Whose time is over may have ended in this very moment. */
+    bool has_expired = s != NULL && m->world->now_ns >= s->expires_ns && s->handle != c->handle;
+    if (s != NULL && (c->greeting.clean_start || has_expired)) {
         end_session(m, s);
         s = NULL;
     }

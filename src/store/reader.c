@@ -7,7 +7,7 @@
  * not to reach beyond `end`, where more will be written. */
 #include "store/reader.h"
 #include "base/memory.h"
-#include "store/little_endian.h"
+#include "base/little_endian.h"
 #include "store/segment.h"
 
 #include <assert.h>

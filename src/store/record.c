@@ -8,7 +8,7 @@
  * There is one way to say a thing: what is not used is zero, lists are as long as the count says,
  * and nothing is left over.  The sum is set by the store, which alone knows the seed. */
 #include "store/record.h"
-#include "store/little_endian.h"
+#include "base/little_endian.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
  * segment.  Bytes of an earlier use of a file had another seed, and so are never taken for new. */
 #include "store/segment.h"
 #include "base/memory.h"
-#include "store/little_endian.h"
+#include "base/little_endian.h"
 #include "store/record.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
  * that a fuzzer would not find, and the number in the header. */
 #include "base/fake_disk.h"
 #include "base/memory.h"
-#include "store/little_endian.h"
+#include "base/little_endian.h"
 #include "store/scan.h"
 #include "store/segment.h"
 
