@@ -21,10 +21,16 @@
  * [MQTT3-3.3.5-2]. */
 static void acknowledge(struct connection *c, uint8_t qos, uint16_t packet_id, enum reason reason)
 {
+    enum packet_type type = qos == 1 ? PACKET_PUBACK : PACKET_PUBREC;
+    struct answer *a;
     if (reason == REASON_PACKET_TOO_LARGE) /* no reason of these packets */
         reason = REASON_QUOTA_EXCEEDED;
-    if (qos > 0)
-        connection_send_ack(c, qos == 1 ? PACKET_PUBACK : PACKET_PUBREC, packet_id, reason);
+    if (qos == 0)
+        return;
+    if (c->answers == NULL)
+        connection_send_ack(c, type, packet_id, reason);
+    else if ((a = answer_ack(c, type, packet_id, reason)) != NULL)
+        answer_safe(a); /* in its turn */
 }
 
 /* The same once what it promises is on the disk, or nobody needs it there any more. */
@@ -33,11 +39,9 @@ static void acknowledge_later(struct connection *c, const struct publish *p,
 {
     struct worker *w = c->worker;
     struct deposit *d = publication->deposit;
-    bool is_settled = d == NULL || d->is_settled;
-    bool waits = publication->waits || c->answers != NULL;
     if (p->qos == 0 || c->state != CONNECTION_OPEN)
         return;
-    if (!waits && is_settled) {
+    if (!publication->waits && (d == NULL || d->is_settled)) {
         acknowledge(c, p->qos, p->packet_id, reason);
         return;
     }
@@ -47,8 +51,6 @@ static void acknowledge_later(struct connection *c, const struct publish *p,
         return;
     if (publication->waits)
         staging_answer(w, a);
-    else if (is_settled)
-        answer_safe(a); /* but behind those that wait */
     else
         d->answer = a;
 }

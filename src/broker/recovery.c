@@ -164,6 +164,7 @@ static int restore_session(struct recovery *r, uint64_t key, const struct stored
     uint64_t next_seq = s->sent_end > queue.last ? s->sent_end : queue.last + 1;
     /* One that was to end with its connection has ended: at once, when the worker runs. */
     int result = client_set_expiry(c, s->expiry_s == 0 ? 1 : s->expiry_s);
+    c->session_expiry_s = s->expiry_s;
     if (result == 0)
         result = client_set_username(c, s->username);
     if (result == 0)

@@ -10,8 +10,12 @@
 static void publish_wills(struct worker *w)
 {
     uint32_t cursor = 0;
-    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;)
-        client_publish_will(c);
+    for (struct client *c; (c = slab_next(w->clients, &cursor)) != NULL;) {
+        if (c->will == NULL || !client_publish_will(c))
+            continue;
+        /* Together with the message: else the Will comes again after the start. */
+        (void)client_store_session(c, c->connection != NULL);
+    }
 }
 
 static void begin_draining(struct worker *w)

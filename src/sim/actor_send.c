@@ -102,8 +102,8 @@ static struct sim_message *new_message(struct actor *a, bool is_will)
         m->has_expiry = true;
         m->expiry_s = 1 + dice_below(d, 20);
     }
-    /* One actor per topic: an empty payload does not say whose it is. */
-    bool clears = m->retain && !m->has_expiry && !story_topics[m->topic].is_shared &&
+    /* One actor per topic, and no Will: an empty payload does not say whose it is. */
+    bool clears = m->retain && !is_will && !m->has_expiry && !story_topics[m->topic].is_shared &&
                   m->topic % CLEARERS == a->index && dice_permille(d, 500);
     if (!clears)
         m->payload = story_payload(a->stage->arena, m, payload_size(d));

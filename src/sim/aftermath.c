@@ -478,7 +478,10 @@ static bool has_durable_member(const struct aftermath *a, unsigned filter)
 static void check_lost_of_group(const struct aftermath *a, const struct sim_group *g,
                                 const struct expected *e)
 {
-    bool may_be = !e->is_stored || e->until_sent || a->fall->loses_window ||
+    /* A member whose Session ends with the stop takes along what it was given at QoS 2
+     * [MQTT-4.8.2-5]. */
+    bool is_taken_along = e->message->qos == 2 && a->fall->how == DOWNFALL_STOP;
+    bool may_be = is_taken_along || !e->is_stored || e->until_sent || a->fall->loses_window ||
                   !has_durable_member(a, g->filter) || e->message->taken > 1 ||
                   (e->state == EXPECTED_RECEIVED && e->message->qos == 2) ||
                   expected_may_be_lost(a->model, e, group_max_packet_size(g), a->now_ns);

@@ -46,6 +46,7 @@ struct sim {
     struct log log;
     struct config *config;
     struct host host;
+    bool disk_has_failed; /* since the broker was started */
     struct tap tap;
     struct troubles troubles;
     int64_t full_until_ns; /* the disk is full until then; 0: it is not */
@@ -407,7 +408,10 @@ static void go_down(struct sim *s, enum downfall how)
 /* Some time passes, mostly little. */
 static void come_back(struct sim *s, enum downfall how, bool has_unseen)
 {
-    bool loses_window = how == DOWNFALL_POWER && s->config->persistence_sync_window_ms > 0;
+    /* A sync that fails loses as much as a power failure. */
+    bool loses_window =
+        (how == DOWNFALL_POWER || s->disk_has_failed) && s->config->persistence_sync_window_ms > 0;
+    s->disk_has_failed = false;
     struct fall fall = { how, loses_window, has_unseen };
     run_for(s, flip(s, 500) ? dice_time_ns(&s->dice, 20 * SECOND_NS) : MS_NS);
     if (how == DOWNFALL_POWER) /* the machine has started anew */
@@ -458,6 +462,7 @@ static void end_failed(struct sim *s)
     enum downfall how = flip(s, 500) ? DOWNFALL_KILL : DOWNFALL_POWER;
     bool is_slow = flip(s, 500);
     note(s, "the disk has failed");
+    s->disk_has_failed = true;
     if (is_slow) {
         model_on_fall(&s->model);
         s->net.is_deaf = true;
